@@ -1,0 +1,252 @@
+"""A member's points: pure decisions over lots, and the postings that each event makes.
+
+Intervals are half-open: a lot is worth nothing from its ``expires_at`` on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from services.ledger.domain.errors import NotEnoughPoints, ReversalTooLarge
+from services.ledger.domain.events import (
+    Event,
+    LotPoints,
+    Origin,
+    PointsEarned,
+    PointsExpired,
+    PointsRedeemed,
+    PointsRepaid,
+    PointsRestored,
+    PointsTakenBack,
+    PurchaseRecorded,
+    ReturnRecorded,
+)
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lot:
+    """Points that were earned together and end together."""
+
+    lot: str
+    unit: str
+    points: int  # as earned
+    points_left: int  # 0 <= points_left <= points
+    earned_at: datetime
+    expires_at: datetime | None
+    purchase: str
+    merchant: str
+
+    @property
+    def spending_order(self) -> tuple[datetime, datetime, str]:
+        """Soonest end first; of equal ends the earlier earned, then the lower id."""
+        return (self.expires_at or NEVER, self.earned_at, self.lot)
+
+    def points_available(self, *, at: datetime) -> int:
+        """What the lot is worth at an instant."""
+        return self.points_left if self.expires_at is None or at < self.expires_at else 0
+
+    def moved(self, points: int) -> Lot:
+        """The lot after points were added or, when negative, taken."""
+        points_left = self.points_left + points
+        assert 0 <= points_left <= self.points, f"lot {self.lot}: {points_left} of {self.points}"
+        return replace(self, points_left=points_left)
+
+
+class Account(StrEnum):
+    """The two sides of every movement. Balances of all accounts always sum to zero."""
+
+    AVAILABLE = "available"  # the member's, by lot
+    OWED = "owed"  # the member's: negative
+    ISSUED = "issued"
+    REDEEMED = "redeemed"
+    EXPIRED = "expired"
+    TAKEN_BACK = "taken-back"
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """One side of a movement."""
+
+    account: Account
+    points: int  # signed
+    lot: str | None = None
+
+
+def postings(event: Event) -> list[Posting]:
+    """Both sides of what an event moves; they sum to zero."""
+    match event:
+        case PurchaseRecorded() | ReturnRecorded():
+            return []
+        case PointsEarned(lot=lot, points=points):
+            return _transfer(Account.ISSUED, [Posting(Account.AVAILABLE, points, lot)])
+        case PointsRedeemed(lots=lots):
+            return _transfer(Account.REDEEMED, _taken(lots))
+        case PointsRestored(lots=lots):
+            given = [Posting(Account.AVAILABLE, part.points, part.lot) for part in lots]
+            return _transfer(Account.REDEEMED, given)
+        case PointsTakenBack(lots=lots, owed=owed):
+            owing = [Posting(Account.OWED, -owed)] if owed else []
+            return _transfer(Account.TAKEN_BACK, [*_taken(lots), *owing])
+        case PointsRepaid(lot=lot, points=points):
+            return [
+                Posting(Account.AVAILABLE, -points, lot),
+                Posting(Account.OWED, points),
+            ]
+        case PointsExpired(lot=lot, points=points):
+            return _transfer(Account.EXPIRED, [Posting(Account.AVAILABLE, -points, lot)])
+
+
+def earn(earned: PointsEarned, *, points_owed: int, now: datetime) -> list[Event]:
+    """A new lot: first it repays what the member owes, and it may have ended already."""
+    lot = LotPoints(earned.lot, earned.points)
+    events: list[Event] = [earned]
+    repaid = _repay(lot, unit=earned.unit, points_owed=points_owed, now=now)
+    events += repaid
+    points_left = earned.points - sum(part.points for part in repaid)
+    if points_left and earned.expires_at is not None and earned.expires_at <= now:
+        events.append(
+            PointsExpired(
+                lot=earned.lot,
+                unit=earned.unit,
+                points=points_left,
+                purchase=earned.purchase,
+                expired_at=earned.expires_at,
+            )
+        )
+    return events
+
+
+def redeem(
+    lots: Sequence[Lot],
+    *,
+    redemption: str,
+    unit: str,
+    points: int,
+    points_owed: int,
+    purchase: str | None,
+    now: datetime,
+) -> PointsRedeemed:
+    """Decide a redemption: spend the lots that would expire soonest.
+
+    Args:
+        lots: open lots in spending order, enough to cover ``points``, or all there are.
+
+    Raises:
+        NotEnoughPoints: unexpired lots hold fewer than ``points``.
+    """
+    taken = _take(lots, points, now=now)
+    points_covered = sum(part.points for part in taken)
+    if points_covered < points or points_owed:
+        raise NotEnoughPoints(points_asked=points, points_available=points_covered - points_owed)
+    return PointsRedeemed(
+        redemption=redemption, unit=unit, lots=taken, purchase=purchase, redeemed_at=now
+    )
+
+
+def reverse(
+    redeemed: PointsRedeemed, *, points: int | None, points_owed: int, now: datetime
+) -> list[Event]:
+    """Give points back to the very lots; of a part, what was spent last comes back first.
+
+    Raises:
+        ReversalTooLarge: ``points`` exceeds what the redemption spent.
+    """
+    points_back = redeemed.points if points is None else points
+    if points_back > redeemed.points:
+        raise ReversalTooLarge(points_asked=points_back, points_spent=redeemed.points)
+    given: list[LotPoints] = []
+    for part in reversed(redeemed.lots):
+        if points_back == 0:
+            break
+        given.append(LotPoints(part.lot, min(part.points, points_back)))
+        points_back -= given[-1].points
+    events: list[Event] = [
+        PointsRestored(
+            redemption=redeemed.redemption,
+            unit=redeemed.unit,
+            lots=tuple(given),
+            purchase=redeemed.purchase,
+            restored_at=now,
+        )
+    ]
+    for part in given:
+        repaid = _repay(part, unit=redeemed.unit, points_owed=points_owed, now=now)
+        points_owed -= sum(one.points for one in repaid)
+        events += repaid
+    return events
+
+
+def take_back(
+    own: Lot,
+    others: Sequence[Lot],
+    *,
+    return_id: str,
+    points: int,
+    returned_at: datetime,
+    now: datetime,
+    origin: Origin,
+) -> PointsTakenBack:
+    """Take from the purchase's own lot, then from the soonest-ending ones; the rest is owed.
+
+    Args:
+        others: the member's open lots in spending order, enough to cover, or all there are.
+    """
+    from_own = min(own.points_left, points)
+    taken = [LotPoints(own.lot, from_own)] if from_own else []
+    rest = [lot for lot in others if lot.lot != own.lot]
+    taken += _take(rest, points - from_own, now=now)
+    return PointsTakenBack(
+        purchase=own.purchase,
+        return_id=return_id,
+        lot=own.lot,
+        unit=own.unit,
+        lots=tuple(taken),
+        owed=points - sum(part.points for part in taken),
+        returned_at=returned_at,
+        origin=origin,
+    )
+
+
+def expire(lot: Lot, *, now: datetime) -> PointsExpired | None:
+    """End a lot whose time has come; None when nothing is left of it, or it is too early."""
+    if lot.points_left == 0 or lot.expires_at is None or now < lot.expires_at:
+        return None
+    return PointsExpired(
+        lot=lot.lot,
+        unit=lot.unit,
+        points=lot.points_left,
+        purchase=lot.purchase,
+        expired_at=lot.expires_at,
+    )
+
+
+def _take(lots: Sequence[Lot], points: int, *, now: datetime) -> tuple[LotPoints, ...]:
+    """Up to ``points`` from the unexpired ones, in their order."""
+    taken: list[LotPoints] = []
+    for lot in lots:
+        if points == 0:
+            break
+        some = min(lot.points_available(at=now), points)
+        if some:
+            taken.append(LotPoints(lot.lot, some))
+            points -= some
+    return tuple(taken)
+
+
+def _repay(part: LotPoints, *, unit: str, points_owed: int, now: datetime) -> list[PointsRepaid]:
+    points = min(part.points, points_owed)
+    return [PointsRepaid(lot=part.lot, unit=unit, points=points, repaid_at=now)] if points else []
+
+
+def _taken(lots: Sequence[LotPoints]) -> list[Posting]:
+    return [Posting(Account.AVAILABLE, -part.points, part.lot) for part in lots]
+
+
+def _transfer(against: Account, members: list[Posting]) -> list[Posting]:
+    """The member's side and, against it, one posting of the other account."""
+    return [*members, Posting(against, -sum(posting.points for posting in members))]

@@ -1,0 +1,86 @@
+"""Every way in which the ledger says no. The docstring is the title that users read."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class Refused(Exception):
+    """The ledger declined."""
+
+    code: ClassVar[str]
+
+
+class NotEnoughPoints(Refused):
+    """The member's unexpired lots do not cover the price."""
+
+    code = "not-enough-points"
+
+    def __init__(self, *, points_asked: int, points_available: int) -> None:
+        super().__init__(f"asked for {points_asked} points, {points_available} available")
+        self.points_asked = points_asked
+        self.points_available = points_available
+
+
+class UnknownRedemption(Refused):
+    """There is no such redemption to reverse."""
+
+    code = "unknown-redemption"
+
+
+class ReversalTooLarge(Refused):
+    """A reversal gives back no more than was spent."""
+
+    code = "reversal-too-large"
+
+    def __init__(self, *, points_asked: int, points_spent: int) -> None:
+        super().__init__(f"asked to give back {points_asked} points, {points_spent} were spent")
+        self.points_asked = points_asked
+        self.points_spent = points_spent
+
+
+class UnknownPurchase(Refused):
+    """The purchase never arrived."""
+
+    code = "unknown-purchase"
+
+
+class UnknownLine(Refused):
+    """The purchase has no such line."""
+
+    code = "unknown-line"
+
+    def __init__(self, line: str) -> None:
+        super().__init__(f"the purchase has no line {line!r}")
+        self.line = line
+
+
+class ReturnTooLarge(Refused):
+    """More would come back than was bought and not yet returned."""
+
+    code = "return-too-large"
+
+    def __init__(self, line: str, *, what: str, asked: int, left: int) -> None:
+        super().__init__(f"line {line!r}: {what} {asked} asked, {left} left to return")
+        self.line = line
+        self.what = what
+        self.asked = asked
+        self.left = left
+
+
+class ReturnTooEarly(Refused):
+    """Nothing comes back before it was bought."""
+
+    code = "return-before-purchase"
+
+
+class UnknownLot(Refused):
+    """The lot does not exist, so nothing can be taken from it."""
+
+    code = "unknown-lot"
+
+
+class NothingToDo(Refused):
+    """The command found nothing left to do; somebody was faster."""
+
+    code = "nothing-to-do"

@@ -1,0 +1,87 @@
+-- The ledger's tables beside its log. All of them can be computed again from the log and topic
+-- intake, except the keys; the writer changes them in the transaction that appends the events.
+
+CREATE TABLE outcomes (
+    command BYTEA PRIMARY KEY,      -- 16 bytes of the uuid5 of source, type and id
+    fingerprint BYTEA NOT NULL,     -- SHA-256 of the canonical content: tells a repeat from a reuse
+    outcome TEXT NOT NULL,          -- recorded, declined, or accepted while a return waits
+    code TEXT,                      -- of a refusal
+    detail TEXT,
+    first_position BIGINT NOT NULL, -- of its events, which follow one another; 0: none
+    event_count BIGINT NOT NULL
+);
+
+CREATE TABLE lots (
+    lot BYTEA PRIMARY KEY,
+    member TEXT NOT NULL,
+    unit TEXT NOT NULL,
+    points BIGINT NOT NULL,         -- as earned
+    points_left BIGINT NOT NULL,    -- not spent, taken back or expired
+    earned_at BIGINT NOT NULL,      -- microseconds
+    expires_at BIGINT NOT NULL,     -- microseconds, exclusive; the largest number: never
+    expires_text TEXT,              -- the same as people write it, with the programme's offset
+    merchant TEXT NOT NULL,
+    purchase TEXT NOT NULL,
+    position BIGINT NOT NULL,       -- of the event that earned it
+    touched BIGINT NOT NULL         -- position of the newest event that moved its points
+);
+
+-- In the order of spending, open lots only: the cost of a redemption does not grow with history.
+CREATE INDEX lots_open ON lots (member, unit, expires_at, earned_at, lot) WHERE points_left > 0;
+
+CREATE INDEX lots_due ON lots (expires_at) WHERE points_left > 0 AND expires_at < 9223372036854775807;
+
+CREATE TABLE lot_entries (
+    lot BYTEA NOT NULL,
+    position BIGINT NOT NULL,       -- of the event that took or gave points after the lot was earned
+    points BIGINT NOT NULL,         -- negative: taken
+    PRIMARY KEY (lot, position)
+);
+
+CREATE TABLE debts (
+    member TEXT NOT NULL,
+    unit TEXT NOT NULL,
+    points BIGINT NOT NULL,         -- owed: what a return took and no lot could cover
+    PRIMARY KEY (member, unit)
+);
+
+CREATE TABLE returned (
+    purchase BYTEA NOT NULL,        -- the purchase's command
+    line TEXT NOT NULL,             -- empty: the shipping
+    quantity BIGINT NOT NULL,       -- given back so far
+    amount_minor BIGINT NOT NULL,
+    PRIMARY KEY (purchase, line)
+);
+
+CREATE TABLE purchase_returns (
+    purchase BYTEA NOT NULL,
+    position BIGINT NOT NULL,
+    PRIMARY KEY (purchase, position)
+);
+
+CREATE TABLE waiting_returns (
+    command BYTEA PRIMARY KEY,
+    purchase BYTEA NOT NULL,        -- the command of the purchase that it waits for
+    merchant TEXT NOT NULL,
+    id TEXT NOT NULL,               -- PURCHASE/RETURN
+    content BYTEA NOT NULL,
+    traceparent TEXT,
+    since BIGINT NOT NULL,
+    until BIGINT NOT NULL           -- declined from then on
+);
+
+CREATE INDEX waiting_by_purchase ON waiting_returns (purchase);
+
+CREATE INDEX waiting_by_end ON waiting_returns (until);
+
+CREATE TABLE keys (
+    key_id TEXT PRIMARY KEY,
+    hash BYTEA NOT NULL,            -- SHA-256 of the key, which is shown once and never kept
+    merchant TEXT,                  -- none: the operator's and the auditor's
+    role TEXT NOT NULL,
+    name TEXT,
+    created_at BIGINT NOT NULL,
+    revoked_at BIGINT
+);
+
+CREATE UNIQUE INDEX keys_by_hash ON keys (hash);

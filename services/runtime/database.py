@@ -1,0 +1,103 @@
+"""One small face over SQLite and PostgreSQL: each statement is written once.
+
+SQL uses ``:name`` parameters and the column types TEXT, BIGINT and BYTEA, which both
+databases accept. Everything that one step changes is changed in one ``write()`` block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+NOTHING: Mapping[str, object] = {}
+Row = tuple[Any, ...]
+
+
+class DatabaseUnavailable(Exception):
+    """The database cannot be reached, or cannot write, at the moment."""
+
+
+class Conflict(Exception):
+    """A row with this key exists already."""
+
+
+class Connection(Protocol):
+    """What a transaction can do. Valid only inside its ``with`` block, on one thread."""
+
+    def execute(self, sql: str, params: Mapping[str, object] = NOTHING) -> int:
+        """Run one statement; returns the number of rows touched."""
+
+    def execute_many(self, sql: str, rows: Sequence[Mapping[str, object]]) -> None:
+        """Run one statement for each row."""
+
+    def rows(self, sql: str, params: Mapping[str, object] = NOTHING) -> list[Row]:
+        """All rows of a query."""
+
+    def row(self, sql: str, params: Mapping[str, object] = NOTHING) -> Row | None:
+        """The first row of a query, or None."""
+
+    def pick(
+        self, sql: str, keys: Sequence[object], params: Mapping[str, object] = NOTHING
+    ) -> list[Row]:
+        """The rows of a query about many keys; no keys, no query.
+
+        It holds ``IN :keys`` once, or begins with ``WITH wanted(key) AS (:keys)``.
+        """
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """Add many rows the fastest way there is.
+
+        Raises:
+            Conflict: one of them exists.
+        """
+
+    def upsert(
+        self, table: str, columns: Sequence[str], rows: Sequence[Row], *, key: Sequence[str]
+    ) -> None:
+        """Add rows, or overwrite all other columns of those whose key exists.
+
+        A key may stand in ``rows`` once only.
+        """
+
+    def ring(self, bell: str) -> None:
+        """Wake everyone who listens to this bell, when and if this transaction commits."""
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        """A part that is undone by itself when its block raises."""
+
+
+class Database(Protocol):
+    """A service's own store."""
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """A consistent view; many threads may read at once."""
+
+    def write(self) -> AbstractContextManager[Connection]:
+        """One transaction: durable when the block ends, undone when it raises."""
+
+    def listen(self, bell: str, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back after each commit that rang, on any thread; returns how to stop.
+
+        A ring is a hint: it may come late, twice, or without a cause.
+        """
+
+    def close(self) -> None:
+        """Give back every connection."""
+
+
+def open_database(url: str) -> Database:
+    """Open ``sqlite:///absolute/path.db`` or ``postgresql://…``.
+
+    Raises:
+        ValueError: the address is of another kind.
+    """
+    if url.startswith("sqlite:///"):
+        from services.runtime.database_sqlite import SQLiteDatabase
+
+        return SQLiteDatabase(url.removeprefix("sqlite://"))
+    if url.startswith(("postgresql://", "postgres://")):
+        from services.runtime.database_postgres import PostgresDatabase
+
+        return PostgresDatabase(url)
+    raise ValueError(f"a database is sqlite:///PATH or postgresql://…, not {url!r}")

@@ -1,0 +1,210 @@
+"""The PostgreSQL side of ``database.py``: psycopg 3, COPY BINARY and binary arrays."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import psycopg
+from psycopg import sql as quoting
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
+
+from services.runtime.database import NOTHING, Conflict, DatabaseUnavailable, Row
+
+_LOG = logging.getLogger(__name__)
+_CONNECTIONS_MAX = 10
+_WAIT_FOR_CONNECTION_S = 5.0
+_LISTEN_PAUSE_S = 1.0
+# A writer that stalls inside a transaction must not hold its locks for ever.
+_OPTIONS = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+_PARAMETER = re.compile(r"(?<!:):([a-z_][a-z0-9_]*)")
+
+
+@lru_cache(maxsize=1_024)
+def _translated(sql: str) -> bytes:
+    """``:name`` becomes psycopg's binary placeholder; ``IN :keys`` an array test."""
+    sql = sql.replace("%", "%%").replace("IN :keys", "= ANY(%(keys)b)")
+    sql = sql.replace("(:keys)", "(SELECT unnest(%(keys)b))")
+    return _PARAMETER.sub(r"%(\1)s", sql).encode()
+
+
+class PostgresConnection:
+    """One psycopg connection inside a transaction."""
+
+    def __init__(self, raw: psycopg.Connection[Row], types: dict[str, dict[str, str]]) -> None:
+        self.raw = raw
+        self._types = types
+
+    def execute(self, sql: str, params: Mapping[str, object] = NOTHING) -> int:
+        return self.raw.execute(_translated(sql), params).rowcount
+
+    def execute_many(self, sql: str, rows: Sequence[Mapping[str, object]]) -> None:
+        with self.raw.cursor() as cursor:
+            cursor.executemany(_translated(sql), rows)
+
+    def rows(self, sql: str, params: Mapping[str, object] = NOTHING) -> list[Row]:
+        return self.raw.execute(_translated(sql), params, binary=True).fetchall()
+
+    def row(self, sql: str, params: Mapping[str, object] = NOTHING) -> Row | None:
+        return self.raw.execute(_translated(sql), params, binary=True).fetchone()
+
+    def pick(
+        self, sql: str, keys: Sequence[object], params: Mapping[str, object] = NOTHING
+    ) -> list[Row]:
+        return self.rows(sql, {**params, "keys": list(keys)}) if keys else []
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        if not rows:
+            return
+        types = self._types_of(table)
+        names = ", ".join(columns)
+        with (
+            self.raw.cursor() as cursor,
+            cursor.copy(f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)".encode()) as copy,
+        ):
+            copy.set_types([types[column] for column in columns])
+            for row in rows:
+                copy.write_row(row)
+
+    def upsert(
+        self, table: str, columns: Sequence[str], rows: Sequence[Row], *, key: Sequence[str]
+    ) -> None:
+        if not rows:
+            return
+        types = self._types_of(table)
+        arrays = ", ".join(f"%({column})b::{types[column]}[]" for column in columns)
+        changes = ", ".join(f"{c} = excluded.{c}" for c in columns if c not in key)
+        action = f"DO UPDATE SET {changes}" if changes else "DO NOTHING"
+        statement = (
+            f"INSERT INTO {table} ({', '.join(columns)}) "  # noqa: S608
+            f"SELECT * FROM unnest({arrays}) "
+            f"ON CONFLICT ({', '.join(key)}) {action}"
+        )
+        values = dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))
+        self.raw.execute(statement.encode(), values)
+
+    def ring(self, bell: str) -> None:
+        self.raw.execute("SELECT pg_notify(%s, '')", (bell,))
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        with self.raw.transaction():
+            yield
+
+    def _types_of(self, table: str) -> dict[str, str]:
+        if table not in self._types:
+            found = self.raw.execute(
+                "SELECT column_name, data_type FROM information_schema.columns "
+                "WHERE table_schema = current_schema() AND table_name = %s",
+                (table,),
+            ).fetchall()
+            if not found:
+                raise LookupError(f"no table {table}")
+            self._types[table] = dict(found)
+        return self._types[table]
+
+
+class PostgresDatabase:
+    """A PostgreSQL database; its bells are NOTIFY, heard by every process."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._types: dict[str, dict[str, str]] = {}
+        self._pool: ConnectionPool[psycopg.Connection[Row]] = ConnectionPool(
+            url,
+            kwargs={"connect_timeout": 5, "options": _OPTIONS},
+            min_size=0,
+            max_size=_CONNECTIONS_MAX,
+            timeout=_WAIT_FOR_CONNECTION_S,
+            # A database that is down is tried again soon, not after growing pauses.
+            reconnect_timeout=2,
+            open=True,
+        )
+        self._bells = _Bells(url)
+
+    @contextmanager
+    def read(self) -> Iterator[PostgresConnection]:
+        with self._connection() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[PostgresConnection]:
+        with self._connection() as connection:
+            yield connection
+
+    def listen(self, bell: str, callback: Callable[[], None]) -> Callable[[], None]:
+        return self._bells.listen(bell, callback)
+
+    def close(self) -> None:
+        self._bells.close()
+        self._pool.close()
+
+    @contextmanager
+    def _connection(self) -> Iterator[PostgresConnection]:
+        try:
+            with self._pool.connection() as raw:
+                yield PostgresConnection(raw, self._types)
+        except psycopg.errors.UniqueViolation as error:
+            raise Conflict(str(error)) from error
+        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed) as error:
+            raise DatabaseUnavailable(str(error)) from error
+
+
+class _Bells:
+    """One thread and one connection that listen for all bells of a database."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._callbacks: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._raw: psycopg.Connection[Any] | None = None
+
+    def listen(self, bell: str, callback: Callable[[], None]) -> Callable[[], None]:
+        is_new = bell not in self._callbacks
+        self._callbacks[bell].append(callback)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="bells", daemon=True)
+            self._thread.start()
+        elif is_new and self._raw is not None:
+            # The loop listens to the new bell when its short wait is over.
+            _LOG.debug("bell added", extra={"bell": bell})
+        return lambda: self._callbacks[bell].remove(callback)
+
+    def close(self) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                with psycopg.connect(self._url, autocommit=True, connect_timeout=5) as raw:
+                    self._raw = raw
+                    self._hear(raw)
+            except psycopg.Error:
+                self._stop.wait(_LISTEN_PAUSE_S)
+
+    def _hear(self, raw: psycopg.Connection[Any]) -> None:
+        heard: set[str] = set()
+        while not self._stop.is_set():
+            for bell in set(self._callbacks) - heard:
+                raw.execute(quoting.SQL("LISTEN {}").format(quoting.Identifier(bell)))
+                heard.add(bell)
+                self._call(bell)  # Something may have rung before we listened.
+            for note in raw.notifies(timeout=0.5):
+                self._call(note.channel)
+                if set(self._callbacks) - heard or self._stop.is_set():
+                    break
+
+    def _call(self, bell: str) -> None:
+        for callback in tuple(self._callbacks[bell]):
+            with contextlib.suppress(RuntimeError):  # An event loop that is closed already.
+                callback()

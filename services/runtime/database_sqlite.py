@@ -1,0 +1,168 @@
+"""The SQLite side of ``database.py``: one file, one writer at a time, many readers."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from services.runtime.database import NOTHING, Conflict, DatabaseUnavailable, Row
+
+_BUSY_TIMEOUT_S = 10.0
+_KEYS_PER_QUERY_MAX = 1_024
+
+
+class SQLiteConnection:
+    """One sqlite3 connection inside a transaction."""
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self.raw = raw
+        self.bells: set[str] = set()
+
+    def execute(self, sql: str, params: Mapping[str, object] = NOTHING) -> int:
+        return self.raw.execute(sql, dict(params)).rowcount
+
+    def execute_many(self, sql: str, rows: Sequence[Mapping[str, object]]) -> None:
+        self.raw.executemany(sql, [dict(row) for row in rows])
+
+    def rows(self, sql: str, params: Mapping[str, object] = NOTHING) -> list[Row]:
+        return self.raw.execute(sql, dict(params)).fetchall()
+
+    def row(self, sql: str, params: Mapping[str, object] = NOTHING) -> Row | None:
+        row: Row | None = self.raw.execute(sql, dict(params)).fetchone()
+        return row
+
+    def pick(
+        self, sql: str, keys: Sequence[object], params: Mapping[str, object] = NOTHING
+    ) -> list[Row]:
+        found: list[Row] = []
+        for start in range(0, len(keys), _KEYS_PER_QUERY_MAX):
+            some = list(keys[start : start + _KEYS_PER_QUERY_MAX])
+            # Padded to a power of two, so that few different statements are ever prepared.
+            some += [some[-1]] * ((1 << (len(some) - 1).bit_length()) - len(some))
+            names = [f"k{index}" for index in range(len(some))]
+            in_places = f"IN ({','.join(f':{name}' for name in names)})"
+            value_places = f"(VALUES {','.join(f'(:{name})' for name in names)})"
+            query = sql.replace("IN :keys", in_places).replace("(:keys)", value_places)
+            found += self.rows(query, {**params, **dict(zip(names, some, strict=True))})
+        return found
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        places = ",".join("?" * len(columns))
+        statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608
+        self.raw.executemany(statement, rows)
+
+    def upsert(
+        self, table: str, columns: Sequence[str], rows: Sequence[Row], *, key: Sequence[str]
+    ) -> None:
+        places = ",".join("?" * len(columns))
+        changes = ", ".join(f"{c} = excluded.{c}" for c in columns if c not in key)
+        action = f"DO UPDATE SET {changes}" if changes else "DO NOTHING"
+        self.raw.executemany(
+            f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places}) "  # noqa: S608
+            f"ON CONFLICT ({', '.join(key)}) {action}",
+            rows,
+        )
+
+    def ring(self, bell: str) -> None:
+        self.bells.add(bell)
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        self.raw.execute("SAVEPOINT part")
+        try:
+            yield
+        except BaseException:
+            self.raw.execute("ROLLBACK TO part")
+            raise
+        finally:
+            self.raw.execute("RELEASE part")
+
+
+class SQLiteDatabase:
+    """A database in one file; its bells ring inside this process only."""
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        self._idle: list[sqlite3.Connection] = []
+        self._guard = threading.Lock()
+        self._one_writer = threading.Lock()
+        self._listeners: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)
+
+    @contextmanager
+    def read(self) -> Iterator[SQLiteConnection]:
+        with self._connection() as raw:
+            raw.execute("BEGIN")
+            try:
+                yield SQLiteConnection(raw)
+            finally:
+                raw.execute("ROLLBACK")
+
+    @contextmanager
+    def write(self) -> Iterator[SQLiteConnection]:
+        with self._one_writer, self._connection() as raw:
+            raw.execute("BEGIN IMMEDIATE")
+            connection = SQLiteConnection(raw)
+            try:
+                yield connection
+                raw.execute("COMMIT")
+            except BaseException:
+                if raw.in_transaction:
+                    raw.execute("ROLLBACK")
+                raise
+        for bell in connection.bells:
+            for callback in tuple(self._listeners[bell]):
+                callback()
+
+    def listen(self, bell: str, callback: Callable[[], None]) -> Callable[[], None]:
+        self._listeners[bell].append(callback)
+        return lambda: self._listeners[bell].remove(callback)
+
+    def close(self) -> None:
+        with self._guard:
+            for raw in self._idle:
+                raw.close()
+            self._idle.clear()
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._guard:
+                raw = self._idle.pop() if self._idle else None
+            raw = raw or self._connect()
+            try:
+                yield raw
+            except sqlite3.Error:
+                # Whatever state it is in: the next user gets a fresh one.
+                raw.close()
+                raise
+            except BaseException:
+                self._give_back(raw)
+                raise
+            self._give_back(raw)
+        except sqlite3.IntegrityError as error:
+            raise Conflict(str(error)) from error
+        except sqlite3.OperationalError as error:
+            raise DatabaseUnavailable(f"{self.path.name}: {error}") from error
+
+    def _give_back(self, raw: sqlite3.Connection) -> None:
+        with self._guard:
+            self._idle.append(raw)
+
+    def _connect(self) -> sqlite3.Connection:
+        raw = sqlite3.connect(
+            self.path,
+            timeout=_BUSY_TIMEOUT_S,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+        raw.execute("PRAGMA journal_mode = WAL")
+        # FULL: what was acknowledged survives a power cut, not only a killed process.
+        raw.execute("PRAGMA synchronous = FULL")
+        raw.execute("PRAGMA foreign_keys = ON")
+        raw.execute("PRAGMA cache_size = -16000")
+        return raw
