@@ -1,0 +1,1 @@
+"""Tests at five levels, and what they share."""

@@ -1,0 +1,1 @@
+"""Do we say what contracts/ says?"""

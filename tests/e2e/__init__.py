@@ -1,0 +1,1 @@
+"""Does a member's story work through the public doors?"""

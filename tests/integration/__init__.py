@@ -1,0 +1,1 @@
+"""Do stream, stores and roles survive crash, race and redelivery?"""
