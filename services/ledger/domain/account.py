@@ -105,7 +105,7 @@ def earn(earned: PointsEarned, *, points_owed: int, now: datetime) -> list[Event
     """A new lot: first it repays what the member owes, and it may have ended already."""
     lot = LotPoints(earned.lot, earned.points)
     events: list[Event] = [earned]
-    repaid = _repay(lot, unit=earned.unit, points_owed=points_owed, now=now)
+    repaid = _repay(lot, unit=earned.unit, points_owed=points_owed, at=earned.earned_at)
     events += repaid
     points_left = earned.points - sum(part.points for part in repaid)
     if points_left and earned.expires_at is not None and earned.expires_at <= now:
@@ -175,7 +175,7 @@ def reverse(
         )
     ]
     for part in given:
-        repaid = _repay(part, unit=redeemed.unit, points_owed=points_owed, now=now)
+        repaid = _repay(part, unit=redeemed.unit, points_owed=points_owed, at=now)
         points_owed -= sum(one.points for one in repaid)
         events += repaid
     return events
@@ -238,9 +238,9 @@ def _take(lots: Sequence[Lot], points: int, *, now: datetime) -> tuple[LotPoints
     return tuple(taken)
 
 
-def _repay(part: LotPoints, *, unit: str, points_owed: int, now: datetime) -> list[PointsRepaid]:
+def _repay(part: LotPoints, *, unit: str, points_owed: int, at: datetime) -> list[PointsRepaid]:
     points = min(part.points, points_owed)
-    return [PointsRepaid(lot=part.lot, unit=unit, points=points, repaid_at=now)] if points else []
+    return [PointsRepaid(lot=part.lot, unit=unit, points=points, repaid_at=at)] if points else []
 
 
 def _taken(lots: Sequence[LotPoints]) -> list[Posting]:

@@ -39,10 +39,10 @@ CREATE TABLE lot_entries (
 );
 
 CREATE TABLE debts (
-    member TEXT NOT NULL,
+    stream TEXT NOT NULL,           -- the member's, as in the log
     unit TEXT NOT NULL,
     points BIGINT NOT NULL,         -- owed: what a return took and no lot could cover
-    PRIMARY KEY (member, unit)
+    PRIMARY KEY (stream, unit)
 );
 
 CREATE TABLE returned (

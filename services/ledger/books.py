@@ -1,0 +1,326 @@
+"""One batch's working set: what it has read, what it changes, written in one go at the end.
+
+Reads are served from memory where the batch or the cache knows the answer, so a thousand commands
+cost a handful of statements; whatever was not fetched ahead is fetched when it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from services.ledger import store, wire
+from services.ledger.domain import account as rules
+from services.ledger.domain.account import Lot
+from services.ledger.domain.events import Event, PointsEarned, PurchaseRecorded
+from services.ledger.domain.purchase import Part, Purchase
+from services.ledger.store import Account, Outcome, StoredLot, WaitingReturn
+from services.ledger.wire import Story
+from services.runtime.clock import rfc3339
+from services.runtime.database import Connection
+from services.runtime.eventlog import Entry, EventLog, Head, event_id_at
+
+_LOTS_PER_READ = 64
+_ACCOUNTS_MAX = 200_000
+
+
+class Cache:
+    """Accounts that the writer has met; true as long as it is the only writer."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, Account] = {}
+
+    def trim(self) -> None:
+        """Forget the oldest half when there are too many."""
+        if len(self.accounts) > _ACCOUNTS_MAX:
+            for stream in list(self.accounts)[: _ACCOUNTS_MAX // 2]:
+                del self.accounts[stream]
+
+
+@dataclass(slots=True)
+class _Shelf:
+    """A member's open lots of one unit, as far as they have been read in spending order."""
+
+    last: StoredLot | None = None
+    is_complete: bool = False
+
+
+@dataclass(slots=True)
+class _Changes:
+    """What the batch will write."""
+
+    entries: list[Entry] = field(default_factory=list)
+    outcomes: dict[bytes, Outcome] = field(default_factory=dict)
+    outcomes_changed: dict[bytes, Outcome] = field(default_factory=dict)
+    lots_new: set[str] = field(default_factory=set)
+    lots_changed: set[str] = field(default_factory=set)
+    lot_entries: dict[tuple[str, int], int] = field(default_factory=dict)
+    debts: dict[tuple[str, str], int] = field(default_factory=dict)
+    returned: dict[tuple[bytes, str], Part] = field(default_factory=dict)
+    returns: list[tuple[bytes, int]] = field(default_factory=list)
+    waiting: dict[bytes, WaitingReturn] = field(default_factory=dict)
+    waiting_ended: list[bytes] = field(default_factory=list)
+
+
+class Books:
+    """Everything that deciding one batch of commands needs to know and to note."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        log: EventLog,
+        cache: Cache,
+        head: Head,
+        *,
+        shard: int,
+        now: datetime,
+    ) -> None:
+        self.now = now
+        self.head = head
+        self._connection = connection
+        self._log = log
+        self._cache = cache
+        self._shard = shard
+        self._recorded_at = rfc3339(now)
+        self._outcomes: dict[bytes, Outcome | None] = {}
+        self._lots: dict[str, StoredLot | None] = {}
+        self._lots_of: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+        self._shelves: defaultdict[tuple[str, str], _Shelf] = defaultdict(_Shelf)
+        self._returned: dict[bytes, dict[str, Part]] = {}
+        self._waiting: dict[bytes, list[WaitingReturn]] = {}
+        self._changes = _Changes()
+
+    # Reading ahead: one statement for the whole batch each.
+
+    def fetch_outcomes(self, commands: Sequence[bytes]) -> None:
+        """Know what became of these commands, if anything."""
+        self._outcomes |= dict.fromkeys(commands)
+        self._outcomes |= store.load_outcomes(self._connection, commands)
+
+    def fetch_accounts(self, streams: Iterable[str]) -> None:
+        """Know these stories."""
+        missing = [stream for stream in set(streams) if stream not in self._cache.accounts]
+        self._cache.accounts |= store.load_accounts(self._connection, missing)
+
+    def fetch_lots(self, lots: Sequence[str]) -> None:
+        """Know these lots, also that one does not exist."""
+        missing = [lot for lot in set(lots) if lot not in self._lots]
+        self._lots |= dict.fromkeys(missing)
+        for stored in store.load_lots(self._connection, missing).values():
+            self._remember(stored)
+
+    def fetch_waiting(self, purchases: Sequence[bytes]) -> None:
+        """Know which returns wait for these purchases."""
+        self._waiting |= {purchase: [] for purchase in purchases}
+        for waiting in store.load_waiting(self._connection, purchases):
+            self._waiting[waiting.purchase].append(waiting)
+
+    # What is known.
+
+    def outcome(self, command: bytes) -> Outcome | None:
+        """What became of a command, in this batch or before."""
+        if command not in self._outcomes:
+            self.fetch_outcomes([command])
+        return self._outcomes[command]
+
+    def account(self, stream: str) -> Account:
+        """The state of a story."""
+        if stream not in self._cache.accounts:
+            self.fetch_accounts([stream])
+        return self._cache.accounts[stream]
+
+    def points_owed(self, member: str, unit: str) -> int:
+        """What a member has to repay."""
+        return self.account(wire.stream_of(member)).owed.get(unit, 0)
+
+    def lot(self, lot: str) -> StoredLot | None:
+        """A lot as it stands now."""
+        if lot not in self._lots:
+            self.fetch_lots([lot])
+        return self._lots[lot]
+
+    def spendable(self, member: str, unit: str, points: int) -> list[Lot]:
+        """Open, unexpired lots in spending order: enough to cover, or all there are."""
+        shelf = self._shelves[member, unit]
+        while True:
+            lots = self._open_lots(member, unit, shelf)
+            covered = sum(lot.points_left for lot in lots)
+            if shelf.is_complete or covered >= points:
+                return lots
+            found = store.load_spendable(
+                self._connection, member, unit, after=shelf.last, limit=_LOTS_PER_READ
+            )
+            for stored in found:
+                if stored.lot.lot not in self._lots:
+                    self._remember(stored)
+            shelf.last = found[-1] if found else shelf.last
+            shelf.is_complete = len(found) < _LOTS_PER_READ
+
+    def event_at(self, position: int) -> wire.Recorded:
+        """An event of the log, or one that this batch has written."""
+        index = position - self.head.position - 1
+        if index >= 0:
+            return wire.decode(self._changes.entries[index].event)
+        return wire.decode(self._log.at(self._connection, [position])[position])
+
+    def purchase(self, command: bytes) -> tuple[wire.Recorded, Purchase] | None:
+        """A recorded purchase by its command."""
+        outcome = self.outcome(command)
+        if outcome is None or not outcome.first_position:
+            return None
+        recorded = self.event_at(outcome.first_position)
+        assert isinstance(recorded.event, PurchaseRecorded)
+        return recorded, wire.purchase_in(recorded.event)
+
+    def returned(self, purchase: bytes) -> dict[str, Part]:
+        """What has come back of a purchase, by line."""
+        if purchase not in self._returned:
+            found = store.load_returned(self._connection, [purchase])
+            self._returned[purchase] = found.get(purchase, {})
+        return self._returned[purchase]
+
+    def waiting_for(self, purchase: bytes) -> list[WaitingReturn]:
+        """The returns that wait for a purchase."""
+        if purchase not in self._waiting:
+            self.fetch_waiting([purchase])
+        return self._waiting[purchase]
+
+    # What happens.
+
+    def record(self, story: Story, events: Sequence[Event]) -> int:
+        """Write events at the end of the log and move the points; returns the first position."""
+        account = self.account(story.stream)
+        first_position = self.next_position
+        for event in events:
+            position = self.next_position
+            event_id = event_id_at(self._shard, position)
+            place = wire.Place(
+                shard=self._shard,
+                position=position,
+                event_id=event_id,
+                recorded_at=self._recorded_at,
+            )
+            type_, raw = wire.encode(event, story, place)
+            account.version += 1
+            self._changes.entries.append(
+                Entry(story.stream, account.version, type_, event_id, raw)
+            )
+            if isinstance(event, PointsEarned):
+                self._open_lot(event, story, position)
+            else:
+                self._move_points(event, story, account, position)
+        return first_position
+
+    @property
+    def next_position(self) -> int:
+        """Where the next event will stand."""
+        return self.head.position + len(self._changes.entries) + 1
+
+    def conclude(self, command: bytes, outcome: Outcome) -> None:
+        """Note what became of a command."""
+        is_new = self._outcomes.get(command) is None or command in self._changes.outcomes
+        changed = self._changes.outcomes if is_new else self._changes.outcomes_changed
+        changed[command] = outcome
+        self._outcomes[command] = outcome
+
+    def note_return(self, purchase: bytes, after: dict[str, Part], position: int) -> None:
+        """Note what has come back, and where that stands."""
+        self._returned[purchase] = {**self.returned(purchase), **after}
+        self._changes.returned |= {(purchase, line): part for line, part in after.items()}
+        self._changes.returns.append((purchase, position))
+
+    def wait(self, waiting: WaitingReturn) -> None:
+        """Keep a return until its purchase arrives."""
+        self.waiting_for(waiting.purchase).append(waiting)
+        self._changes.waiting[waiting.command] = waiting
+
+    def end_wait(self, waiting: WaitingReturn) -> None:
+        """It has been decided."""
+        self._waiting[waiting.purchase] = [
+            other for other in self.waiting_for(waiting.purchase) if other != waiting
+        ]
+        if self._changes.waiting.pop(waiting.command, None) is None:
+            self._changes.waiting_ended.append(waiting.command)
+
+    def write(self) -> Head:
+        """Put everything down; returns the new end of the log."""
+        changes = self._changes
+        connection = self._connection
+        head = self.head
+        if changes.entries:
+            head = self._log.append(connection, head, changes.entries)
+        store.save_outcomes(connection, changes.outcomes, changes.outcomes_changed)
+        if changes.lots_new or changes.lots_changed:
+            store.save_lots(
+                connection,
+                self._stored(changes.lots_new),
+                self._stored(changes.lots_changed - changes.lots_new),
+                [(*place, points) for place, points in changes.lot_entries.items()],
+            )
+        if changes.debts:
+            store.save_debts(connection, changes.debts)
+        if changes.returned:
+            store.save_returned(connection, changes.returned, changes.returns)
+        if changes.waiting or changes.waiting_ended:
+            store.save_waiting(connection, changes.waiting.values(), changes.waiting_ended)
+        return head
+
+    # Points.
+
+    def _open_lot(self, event: PointsEarned, story: Story, position: int) -> None:
+        assert story.member is not None, "points belong to a member"
+        lot = Lot(
+            lot=event.lot,
+            unit=event.unit,
+            points=event.points,
+            points_left=event.points,
+            earned_at=event.earned_at,
+            expires_at=event.expires_at,
+            purchase=event.purchase,
+            merchant=story.merchant,
+        )
+        self._remember(StoredLot(lot, story.member, position, position))
+        self._changes.lots_new.add(event.lot)
+
+    def _move_points(self, event: Event, story: Story, account: Account, position: int) -> None:
+        for posting in rules.postings(event):
+            if posting.account is rules.Account.AVAILABLE:
+                assert posting.lot is not None, "a member's points lie in lots"
+                self._move_lot(posting.lot, posting.points, position)
+            elif posting.account is rules.Account.OWED:
+                unit: str = event.unit  # type: ignore[union-attr]  # events with postings have one
+                account.owed[unit] = account.owed.get(unit, 0) - posting.points
+                assert account.owed[unit] >= 0, f"{story.stream} owes less than nothing"
+                self._changes.debts[story.stream, unit] = account.owed[unit]
+
+    def _move_lot(self, lot: str, points: int, position: int) -> None:
+        stored = self.lot(lot)
+        assert stored is not None, f"no lot {lot}"
+        self._lots[lot] = replace(stored, lot=stored.lot.moved(points), touched=position)
+        self._changes.lots_changed.add(lot)
+        self._changes.lot_entries[lot, position] = points
+
+    def _remember(self, stored: StoredLot) -> None:
+        self._lots[stored.lot.lot] = stored
+        self._lots_of[stored.member, stored.lot.unit][stored.lot.lot] = None
+
+    def _open_lots(self, member: str, unit: str, shelf: _Shelf) -> list[Lot]:
+        """Of those in memory, the ones up to where the shelf has been read."""
+        known = (self._lots[lot] for lot in self._lots_of[member, unit])
+        lots = [
+            stored.lot
+            for stored in known
+            if stored is not None and stored.lot.points_available(at=self.now) > 0
+        ]
+        lots.sort(key=lambda lot: lot.spending_order)
+        if shelf.is_complete:
+            return lots
+        if shelf.last is None:
+            return []
+        last = shelf.last.lot.spending_order
+        return [lot for lot in lots if lot.spending_order <= last]
+
+    def _stored(self, lots: Iterable[str]) -> list[StoredLot]:
+        return [stored for lot in lots if (stored := self._lots[lot]) is not None]

@@ -1,0 +1,201 @@
+"""The writer: takes what is on ``intake``, decides it, and writes it down in one transaction.
+
+One transaction holds the events, the outcome of every command and the positions reached, and it
+confirms the writer's epoch: that is where throughput comes from, and exactly-once too.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+
+from services.ledger import application
+from services.ledger.books import Books, Cache
+from services.ledger.intake import TOPIC, Command, Malformed, Rules, read
+from services.runtime.clock import Clock
+from services.runtime.database import Database, DatabaseUnavailable
+from services.runtime.dead_letters import DeadLetter, park
+from services.runtime.eventlog import EventLog, Head
+from services.runtime.ownership import (
+    Fenced,
+    Ownership,
+    Place,
+    Term,
+    load_places,
+    save_places,
+)
+from services.runtime.stream import Reader, Record, Stream, StreamUnavailable
+
+_LOG = logging.getLogger(__name__)
+NAME = "ledger.writer"
+OUTCOMES_BELL = "outcomes"
+_POLL_S = 0.25
+_TRIM_EVERY_RECORDS = 20_000
+
+
+class Writer:
+    """The one that decides for a shard, as long as its term lasts."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        stream: Stream,
+        ownership: Ownership,
+        clock: Clock,
+        rules: Rules,
+        shard: int = 0,
+        batch_size_max: int = 2_000,
+    ) -> None:
+        self._database = database
+        self._stream = stream
+        self._ownership = ownership
+        self._clock = clock
+        self._rules = rules
+        self._shard = shard
+        self._batch_size_max = batch_size_max
+        self._log = EventLog(database)
+        self._cache = Cache()
+        self._head = Head()
+        self._places: dict[int, Place] = {}
+        self._untrimmed = 0
+
+    def run(self, stop: threading.Event) -> None:
+        """Decide until stopped.
+
+        Raises:
+            DatabaseUnavailable: the caller starts it again later; nothing is lost.
+            StreamUnavailable: likewise.
+        """
+        reader = self._stream.reader(TOPIC)
+        try:
+            while not stop.is_set():
+                term = self._ownership.acquire(NAME)
+                if term is None:
+                    stop.wait(_POLL_S)
+                    continue
+                try:
+                    self._lead(term, reader, stop)
+                except Fenced:
+                    _LOG.info("another writer took over", extra={"epoch": term.epoch})
+        finally:
+            reader.close()
+
+    def lag(self) -> int:
+        """Commands on ``intake`` that are not decided yet."""
+        with self._database.read() as connection:
+            places = load_places(connection, NAME)
+        reader = self._stream.reader(TOPIC)
+        try:
+            ends = reader.end_offsets()
+        finally:
+            reader.close()
+        return sum(end - places.get(n, Place()).next_offset for n, end in ends.items())
+
+    def _lead(self, term: Term, reader: Reader, stop: threading.Event) -> None:
+        _LOG.info("leads", extra={"epoch": term.epoch})
+        self._load()
+        reader.seek({n: place.next_offset for n, place in self._places.items()})
+        renewed_at = self._clock()
+        while not stop.is_set():
+            records = reader.poll(max_records=self._batch_size_max, timeout_s=_POLL_S)
+            if records:
+                self._decide_all(term, records)
+                renewed_at = self._clock()
+            elif self._clock() - renewed_at > self._ownership.lease / 3:
+                self._ownership.renew(term)
+                renewed_at = self._clock()
+        self._ownership.release(term)
+
+    def _load(self) -> None:
+        """Where log and positions stand; all that is remembered is forgotten."""
+        count = self._stream.partition_count(TOPIC)
+        with self._database.read() as connection:
+            self._head = self._log.head(connection)
+            places = load_places(connection, NAME)
+        self._places = {n: places.get(n, Place()) for n in range(count)}
+        self._cache = Cache()
+
+    def _decide_all(self, term: Term, records: Sequence[Record]) -> None:
+        try:
+            self._decide_batch(term, records)
+        except (Fenced, DatabaseUnavailable, StreamUnavailable):
+            self._cache = Cache()
+            raise
+        except Exception:
+            # Our own mistake: whatever one command does to us must not stop the others.
+            self._load()
+            if len(records) > 1:
+                _LOG.exception("batch failed, going on one by one")
+                for record in records:
+                    self._decide_all(term, [record])
+                return
+            _LOG.exception("command parked", extra={"offset": records[0].offset})
+            self._park(term, records[0])
+
+    def _decide_batch(self, term: Term, records: Sequence[Record]) -> None:
+        now = self._clock()
+        news = [r for r in records if r.offset >= self._places[r.partition].next_offset]
+        commands, letters = self._read(news, now)
+        places = dict(self._places)
+        for record in news:
+            places[record.partition] = Place(record.offset + 1)
+        with self._database.write() as connection:
+            self._ownership.confirm(connection, term)
+            books = Books(
+                connection, self._log, self._cache, self._head, shard=self._shard, now=now
+            )
+            application.fetch(books, [command for _, command in commands])
+            for record, command in commands:
+                try:
+                    application.decide(books, command)
+                except application.IdReused as reused:
+                    letters.append(_letter(record, reused.code, str(reused), now))
+            head = books.write()
+            for letter in letters:
+                park(connection, letter)
+            changed = {n: place for n, place in places.items() if place != self._places[n]}
+            save_places(connection, NAME, changed)
+            connection.ring(OUTCOMES_BELL)
+        self._head, self._places = head, places
+        self._cache.trim()
+        self._trim(len(news))
+
+    def _read(
+        self, records: Sequence[Record], now: datetime
+    ) -> tuple[list[tuple[Record, Command]], list[DeadLetter]]:
+        """The commands among the records, and the rest with the reason."""
+        commands: list[tuple[Record, Command]] = []
+        letters: list[DeadLetter] = []
+        for record in records:
+            try:
+                commands.append((record, read(record, rules=self._rules, now=now)))
+            except Malformed as bad:
+                letters.append(_letter(record, bad.code, bad.detail, now, bad))
+        return commands, letters
+
+    def _park(self, term: Term, record: Record) -> None:
+        letter = _letter(record, "internal-error", "deciding it failed; see the log", self._clock())
+        place = Place(record.offset + 1)
+        with self._database.write() as connection:
+            self._ownership.confirm(connection, term)
+            park(connection, letter)
+            save_places(connection, NAME, {record.partition: place})
+        self._places[record.partition] = place
+
+    def _trim(self, records: int) -> None:
+        """Let a stream without retention of its own forget what has been decided."""
+        self._untrimmed += records
+        if self._untrimmed >= _TRIM_EVERY_RECORDS:
+            self._untrimmed = 0
+            offsets = {n: place.next_offset for n, place in self._places.items()}
+            self._stream.trim(TOPIC, offsets)
+
+
+def _letter(
+    record: Record, code: str, detail: str, now: datetime, bad: Malformed | None = None
+) -> DeadLetter:
+    errors = bad.errors if bad else ()
+    return DeadLetter.of(TOPIC, record, code=code, detail=detail, parked_at=now, errors=errors)

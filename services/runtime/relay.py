@@ -1,0 +1,159 @@
+"""From the log to its topic: the log is the outbox, so nothing is ever published unstored.
+
+At a take-over the relay looks at the newest record of each partition and leaves out what is there
+already; consumers still tolerate repeats, for a stalled relay may wake up late.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import msgspec
+
+from services.runtime.clock import Clock
+from services.runtime.database import Database
+from services.runtime.dead_letters import TOPIC as DEAD_LETTERS
+from services.runtime.dead_letters import mark_published, unpublished_letters
+from services.runtime.eventlog import BELL
+from services.runtime.ownership import (
+    Fenced,
+    Ownership,
+    Place,
+    Term,
+    load_places,
+    save_places,
+)
+from services.runtime.stream import Message, Producer, Stream, partition_of
+
+_LOG = logging.getLogger(__name__)
+_POLL_S = 0.25
+_LETTERS_PER_PAGE = 100
+_PAGE = """
+SELECT position, stream, event FROM events WHERE position > :after ORDER BY position LIMIT :limit
+"""
+
+
+class _Placed(msgspec.Struct):
+    position: int
+
+
+_decode_position = msgspec.json.Decoder(_Placed).decode
+
+
+class Relay:
+    """Publishes one service's log, and its dead letters, in the order of the log."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        topic: str,
+        database: Database,
+        stream: Stream,
+        ownership: Ownership,
+        clock: Clock,
+        page_size_max: int = 2_000,
+    ) -> None:
+        self.name = name
+        self.topic = topic
+        self._database = database
+        self._stream = stream
+        self._ownership = ownership
+        self._clock = clock
+        self._page_size_max = page_size_max
+        self._rung = threading.Event()
+
+    def run(self, stop: threading.Event) -> None:
+        """Publish until stopped.
+
+        Raises:
+            DatabaseUnavailable: the caller starts it again later.
+            StreamUnavailable: likewise; what was not acknowledged is published again.
+        """
+        forget = self._database.listen(BELL, self._rung.set)
+        producer = self._stream.producer()
+        try:
+            while not stop.is_set():
+                term = self._ownership.acquire(self.name)
+                if term is None:
+                    stop.wait(_POLL_S)
+                    continue
+                try:
+                    self._lead(term, producer, stop)
+                except Fenced:
+                    _LOG.info("another relay took over", extra={"relay": self.name})
+        finally:
+            forget()
+            producer.close()
+
+    def lag(self) -> int:
+        """Events of the log that are not published yet."""
+        with self._database.read() as connection:
+            place = load_places(connection, self.name).get(0, Place())
+            [(position,)] = connection.rows("SELECT position FROM log_head")
+        return int(position) - place.last_position
+
+    def _lead(self, term: Term, producer: Producer, stop: threading.Event) -> None:
+        with self._database.read() as connection:
+            position = load_places(connection, self.name).get(0, Place()).last_position
+        published = self._published()
+        count = self._stream.partition_count(self.topic)
+        renewed_at = self._clock()
+        while not stop.is_set():
+            self._rung.clear()
+            with self._database.read() as connection:
+                page = connection.rows(_PAGE, {"after": position, "limit": self._page_size_max})
+            messages = [(at, _message(stream, event)) for at, stream, event in page]
+            news = [
+                message
+                for at, message in messages
+                if at > published.get(partition_of(message.key, count), 0)
+            ]
+            if news:
+                producer.append(self.topic, news)
+            self._publish_letters(producer)
+            if page:
+                position = page[-1][0]
+                self._note(term, position)
+                renewed_at = self._clock()
+            elif self._clock() - renewed_at > self._ownership.lease / 3:
+                self._ownership.renew(term)
+                renewed_at = self._clock()
+            if len(page) < self._page_size_max:
+                self._rung.wait(_POLL_S)
+        self._ownership.release(term)
+
+    def _published(self) -> dict[int, int]:
+        """By partition the newest position that the topic holds."""
+        found: dict[int, int] = {}
+        for partition in range(self._stream.partition_count(self.topic)):
+            record = self._stream.last(self.topic, partition)
+            if record is not None:
+                found[partition] = _decode_position(record.value).position
+        return found
+
+    def _note(self, term: Term, position: int) -> None:
+        with self._database.write() as connection:
+            self._ownership.confirm(connection, term)
+            save_places(connection, self.name, {0: Place(0, position)})
+
+    def _publish_letters(self, producer: Producer) -> None:
+        with self._database.read() as connection:
+            letters = unpublished_letters(connection, limit=_LETTERS_PER_PAGE)
+        if not letters:
+            return
+        producer.append(DEAD_LETTERS, [letter.message() for letter in letters])
+        with self._database.write() as connection:
+            mark_published(connection, letters)
+
+
+def _message(stream: str, event: bytes) -> Message:
+    """Keyed by the last part of the stream's name: the member, or the stranger's purchase."""
+    event = bytes(event)
+    start = event.find(b'"traceparent":"', 0, event.find(b'"data":'))
+    headers: tuple[tuple[str, bytes], ...] = ()
+    if start >= 0:
+        start += len(b'"traceparent":"')
+        headers = (("traceparent", event[start : event.index(b'"', start)]),)
+    return Message(stream.rpartition("/")[2], event, headers)
