@@ -88,9 +88,7 @@ def decide(books: Books, command: Command) -> None:
     books.conclude(command.key, outcome)
 
 
-def _record(
-    books: Books, command: Command, story: Story, events: Sequence[Event]
-) -> Outcome:
+def _record(books: Books, command: Command, story: Story, events: Sequence[Event]) -> Outcome:
     first_position = books.record(story, events)
     return Outcome(
         command.fingerprint,
@@ -193,12 +191,15 @@ def _wait_for_purchase(books: Books, command: Command, purchase_key: bytes) -> O
 
 def _redeem(books: Books, command: Command) -> Outcome:
     member, unit, points = (command.data[name] for name in ("member", "unit", "points"))
-    event = account.redeem(
-        books.spendable(member, unit, points),
-        redemption=command.id,
+    wallet = account.Wallet(
         unit=unit,
-        points=points,
+        lots=books.spendable(member, unit, points),
         points_owed=books.points_owed(member, unit),
+    )
+    event = account.redeem(
+        wallet,
+        redemption=command.id,
+        points=points,
         purchase=command.data.get("purchase"),
         now=books.now,
     )
@@ -254,7 +255,6 @@ def _take_back(books: Books, command: Command) -> Outcome:
         return_id=data["return"],
         points=data["points"],
         returned_at=parse_rfc3339(data["returned_at"]),
-        now=books.now,
         origin=wire.origin_in(data),
     )
     return _record(books, command, _story(command), [event])
@@ -265,9 +265,7 @@ def _expire(books: Books, command: Command) -> Outcome:
     event = account.expire(own.lot, now=books.now)
     if event is None:
         raise NothingToDo(f"lot {own.lot.lot} has nothing left, or time left")
-    story = Story(
-        merchant=own.lot.merchant, member=own.member, traceparent=command.traceparent
-    )
+    story = Story(merchant=own.lot.merchant, member=own.member, traceparent=command.traceparent)
     return _record(books, command, story, [event])
 
 

@@ -204,9 +204,7 @@ class Books:
             )
             type_, raw = wire.encode(event, story, place)
             account.version += 1
-            self._changes.entries.append(
-                Entry(story.stream, account.version, type_, event_id, raw)
-            )
+            self._changes.entries.append(Entry(story.stream, account.version, type_, event_id, raw))
             if isinstance(event, PointsEarned):
                 self._open_lot(event, story, position)
             else:

@@ -13,10 +13,9 @@ from uuid import UUID, uuid5
 
 from services.ledger.intake import TOPIC, Rules, command
 from services.ledger.store import StoredLot, WaitingReturn, list_waiting, load_due
-from services.runtime.clock import Clock
-from services.runtime.database import Database
-from services.runtime.ownership import Fenced, Ownership, Term
-from services.runtime.stream import Message, Producer, Stream
+from services.runtime.footing import Footing
+from services.runtime.ownership import Fenced, Term
+from services.runtime.stream import Message, Producer
 
 _LOG = logging.getLogger(__name__)
 NAME = "ledger.clock"
@@ -30,19 +29,11 @@ _ASK_AGAIN_AFTER_S = 10.0
 class ExpiryClock:
     """Asks for the end of what has ended."""
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        stream: Stream,
-        ownership: Ownership,
-        clock: Clock,
-        rules: Rules,
-    ) -> None:
-        self._database = database
-        self._stream = stream
-        self._ownership = ownership
-        self._clock = clock
+    def __init__(self, footing: Footing, *, rules: Rules) -> None:
+        self._database = footing.database
+        self._stream = footing.stream
+        self._ownership = footing.ownership
+        self._clock = footing.clock
         self._rules = rules
         self._asked_at_s: dict[UUID, float] = {}
 
@@ -83,9 +74,7 @@ class ExpiryClock:
         messages |= dict([self._lapse(waits) for waits in waiting])
         now_s = now.timestamp()
         self._asked_at_s = {
-            id_: at_s
-            for id_, at_s in self._asked_at_s.items()
-            if now_s - at_s < _ASK_AGAIN_AFTER_S
+            id_: at_s for id_, at_s in self._asked_at_s.items() if now_s - at_s < _ASK_AGAIN_AFTER_S
         }
         news = {id_: m for id_, m in messages.items() if id_ not in self._asked_at_s}
         if news:
@@ -106,7 +95,5 @@ class ExpiryClock:
         return id_, self._message("lapse", id_, data, member=None)
 
     def _message(self, type_: str, id_: UUID, data: dict[str, str], member: str | None) -> Message:
-        asked = command(
-            SOURCE, type_, str(id_), data, rules=self._rules, now=self._clock()
-        )
+        asked = command(SOURCE, type_, str(id_), data, rules=self._rules)
         return asked.message(member)

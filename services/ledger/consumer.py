@@ -14,19 +14,18 @@ from datetime import datetime
 from services.ledger import application
 from services.ledger.books import Books, Cache
 from services.ledger.intake import TOPIC, Command, Malformed, Rules, read
-from services.runtime.clock import Clock
-from services.runtime.database import Database, DatabaseUnavailable
+from services.runtime.database import DatabaseUnavailable
 from services.runtime.dead_letters import DeadLetter, park
 from services.runtime.eventlog import EventLog, Head
+from services.runtime.footing import Footing
 from services.runtime.ownership import (
     Fenced,
-    Ownership,
     Place,
     Term,
     load_places,
     save_places,
 )
-from services.runtime.stream import Reader, Record, Stream, StreamUnavailable
+from services.runtime.stream import Reader, Record, StreamUnavailable
 
 _LOG = logging.getLogger(__name__)
 NAME = "ledger.writer"
@@ -40,23 +39,20 @@ class Writer:
 
     def __init__(
         self,
+        footing: Footing,
         *,
-        database: Database,
-        stream: Stream,
-        ownership: Ownership,
-        clock: Clock,
         rules: Rules,
         shard: int = 0,
         batch_size_max: int = 2_000,
     ) -> None:
-        self._database = database
-        self._stream = stream
-        self._ownership = ownership
-        self._clock = clock
+        self._database = footing.database
+        self._stream = footing.stream
+        self._ownership = footing.ownership
+        self._clock = footing.clock
         self._rules = rules
         self._shard = shard
         self._batch_size_max = batch_size_max
-        self._log = EventLog(database)
+        self._log = EventLog(footing.database)
         self._cache = Cache()
         self._head = Head()
         self._places: dict[int, Place] = {}
@@ -171,7 +167,7 @@ class Writer:
         letters: list[DeadLetter] = []
         for record in records:
             try:
-                commands.append((record, read(record, rules=self._rules, now=now)))
+                commands.append((record, read(record, rules=self._rules)))
             except Malformed as bad:
                 letters.append(_letter(record, bad.code, bad.detail, now, bad))
         return commands, letters

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import msgspec
 
-from services.runtime.clock import parse_rfc3339
+from services.runtime.clock import Clock, parse_rfc3339
 from services.runtime.contracts import (
     Contract,
     FieldError,
@@ -90,6 +90,7 @@ class Rules:
     """What the door asks for beyond the schemas."""
 
     is_accepted_currency: Callable[[str], bool]
+    clock: Clock
 
 
 class _Envelope(msgspec.Struct, frozen=True):
@@ -117,10 +118,9 @@ def command(
     source: str,
     type_: str,
     id_: str,
-    data: Any,  # noqa: ANN401
+    data: Any,
     *,
     rules: Rules,
-    now: datetime,
     traceparent: str | None = None,
 ) -> Command:
     """A command whose every field has been checked.
@@ -130,7 +130,7 @@ def command(
     """
     errors = _CONTRACTS[type_].errors(data)
     if not errors:
-        errors = _beyond_the_schema(type_, data, rules=rules, now=now)
+        errors = _beyond_the_schema(type_, data, rules=rules)
     if errors:
         raise Malformed("invalid-content", f"{len(errors)} fields of this {type_} are bad", errors)
     content = canonical(data)
@@ -146,7 +146,7 @@ def command(
     )
 
 
-def read(record: Record, *, rules: Rules, now: datetime) -> Command:
+def read(record: Record, *, rules: Rules) -> Command:
     """The command in a record of topic ``intake``, in structured or in binary mode.
 
     Raises:
@@ -173,7 +173,6 @@ def read(record: Record, *, rules: Rules, now: datetime) -> Command:
         envelope.id,
         data,
         rules=rules,
-        now=now,
         traceparent=envelope.traceparent,
     )
 
@@ -208,15 +207,15 @@ def _binary(record: Record) -> _Envelope | None:
     )
 
 
-def _beyond_the_schema(
-    type_: str, data: Mapping[str, Any], *, rules: Rules, now: datetime
-) -> list[FieldError]:
+def _beyond_the_schema(type_: str, data: Mapping[str, Any], *, rules: Rules) -> list[FieldError]:
     """What a schema cannot say: real dates, accepted currencies, lines named once."""
     errors: list[FieldError] = []
     for name in _INSTANTS:
         text = data.get(name)
         if text is not None:
-            errors += _instant_errors(name, text, now=now, may_be_ahead=name == "expires_at")
+            errors += _instant_errors(
+                name, text, now=rules.clock(), may_be_ahead=name == "expires_at"
+            )
     if type_ == "purchase" and not rules.is_accepted_currency(data["currency"]):
         currency = json.dumps(data["currency"])
         errors.append(_error("/currency", "not-accepted", f"{currency} is not accepted here"))
@@ -231,9 +230,7 @@ def _beyond_the_schema(
     return errors
 
 
-def _instant_errors(
-    name: str, text: str, *, now: datetime, may_be_ahead: bool
-) -> list[FieldError]:
+def _instant_errors(name: str, text: str, *, now: datetime, may_be_ahead: bool) -> list[FieldError]:
     try:
         instant = parse_rfc3339(text)
     except ValueError as error:

@@ -6,7 +6,7 @@ published (``contracts/examples/events``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -81,10 +81,27 @@ def stream_of(member: str) -> str:
     return f"member/{member}"
 
 
+_NAMES: Mapping[type, str] = {
+    PurchaseRecorded: "purchase.recorded",
+    ReturnRecorded: "return.recorded",
+    PointsEarned: "points.earned",
+    PointsRedeemed: "points.redeemed",
+    PointsRestored: "points.restored",
+    PointsTakenBack: "points.taken-back",
+    PointsRepaid: "points.repaid",
+    PointsExpired: "points.expired",
+}
+
+
+def type_of(event: Event) -> str:
+    """The type of an event, as the envelope has it."""
+    return PREFIX + _NAMES[type(event)] + SUFFIX
+
+
 def encode(event: Event, story: Story, place: Place) -> tuple[str, bytes]:
     """Type and bytes of an event at its place in the log."""
-    name, occurred_at, data = _content(event)
-    type_ = PREFIX + name + SUFFIX
+    occurred_at, data = _content(event)
+    type_ = type_of(event)
     envelope: dict[str, object] = {
         "specversion": "1.0",
         "id": str(UUID(bytes=place.event_id)),
@@ -104,31 +121,24 @@ def encode(event: Event, story: Story, place: Place) -> tuple[str, bytes]:
     return type_, msgspec.json.encode(envelope)
 
 
-def _content(event: Event) -> tuple[str, datetime, object]:
-    """Name, instant and data; in the order of the contract."""
+def _content(event: Event) -> tuple[datetime, object]:  # noqa: PLR0911  # one return an event
+    """Instant and data; in the order of the contract."""
     match event:
         case PurchaseRecorded(purchase=purchase, content=content, purchased_at=at):
             # Spliced, not decoded: the shop's own words, whatever their size.
-            return "purchase.recorded", at, msgspec.Raw(
-                b'{"purchase":"' + purchase.encode() + b'",' + content[1:]
-            )
+            return at, msgspec.Raw(b'{"purchase":"' + purchase.encode() + b'",' + content[1:])
         case ReturnRecorded(returned_at=at):
-            return "return.recorded", at, _return_data(event)
+            return at, _return_data(event)
         case PointsEarned(earned_at=at):
-            return "points.earned", at, _earned_data(event)
-        case PointsRedeemed(redemption=redemption, redeemed_at=at):
-            data = {"redemption": redemption, "unit": event.unit, "points": event.points}
-            return "points.redeemed", at, {**data, **_purchase_and_lots(event)}
-        case PointsRestored(redemption=redemption, restored_at=at):
-            data = {"redemption": redemption, "unit": event.unit, "points": event.points}
-            return "points.restored", at, {**data, **_purchase_and_lots(event)}
+            return at, _earned_data(event)
+        case PointsRedeemed(redeemed_at=at) | PointsRestored(restored_at=at):
+            return at, _redemption_data(event)
         case PointsTakenBack(returned_at=at):
-            return "points.taken-back", at, _taken_back_data(event)
+            return at, _taken_back_data(event)
         case PointsRepaid(lot=lot, unit=unit, points=points, repaid_at=at):
-            return "points.repaid", at, {"lot": lot, "unit": unit, "points": points}
+            return at, {"lot": lot, "unit": unit, "points": points}
         case PointsExpired(lot=lot, unit=unit, points=points, purchase=purchase, expired_at=at):
-            data = {"lot": lot, "unit": unit, "points": points, "purchase": purchase}
-            return "points.expired", at, data
+            return at, {"lot": lot, "unit": unit, "points": points, "purchase": purchase}
 
 
 def _return_data(event: ReturnRecorded) -> dict[str, object]:
@@ -169,9 +179,12 @@ def _taken_back_data(event: PointsTakenBack) -> dict[str, object]:
     }
 
 
-def _purchase_and_lots(event: PointsRedeemed | PointsRestored) -> dict[str, object]:
+def _redemption_data(event: PointsRedeemed | PointsRestored) -> dict[str, object]:
     purchase = {} if event.purchase is None else {"purchase": event.purchase}
     return {
+        "redemption": event.redemption,
+        "unit": event.unit,
+        "points": event.points,
         **purchase,
         "lots": [{"lot": part.lot, "points": part.points} for part in event.lots],
     }
@@ -206,46 +219,15 @@ def decode(raw: bytes) -> Recorded:
 
 def _event(type_: str, data: Mapping[str, Any], at: datetime) -> Event:
     """The fact behind a type and its data."""
-    match type_.removeprefix(PREFIX).removesuffix(SUFFIX):
-        case "purchase.recorded":
-            content = canonical({k: v for k, v in data.items() if k != "purchase"})
-            return PurchaseRecorded(purchase=data["purchase"], content=content, purchased_at=at)
-        case "return.recorded":
-            return _return_recorded(data, at)
-        case "points.earned":
-            return _points_earned(data, at)
-        case "points.redeemed":
-            return PointsRedeemed(
-                redemption=data["redemption"],
-                unit=data["unit"],
-                lots=_lots(data),
-                purchase=data.get("purchase"),
-                redeemed_at=at,
-            )
-        case "points.restored":
-            return PointsRestored(
-                redemption=data["redemption"],
-                unit=data["unit"],
-                lots=_lots(data),
-                purchase=data.get("purchase"),
-                restored_at=at,
-            )
-        case "points.taken-back":
-            return _points_taken_back(data, at)
-        case "points.repaid":
-            return PointsRepaid(
-                lot=data["lot"], unit=data["unit"], points=data["points"], repaid_at=at
-            )
-        case "points.expired":
-            return PointsExpired(
-                lot=data["lot"],
-                unit=data["unit"],
-                points=data["points"],
-                purchase=data["purchase"],
-                expired_at=at,
-            )
-        case unknown:
-            raise ValueError(f"this release knows no event {unknown}")
+    name = type_.removeprefix(PREFIX).removesuffix(SUFFIX)
+    if name not in _READERS:
+        raise ValueError(f"this release knows no event {type_}")
+    return _READERS[name](data, at)
+
+
+def _purchase_recorded(data: Mapping[str, Any], at: datetime) -> PurchaseRecorded:
+    content = canonical({name: value for name, value in data.items() if name != "purchase"})
+    return PurchaseRecorded(purchase=data["purchase"], content=content, purchased_at=at)
 
 
 def _return_recorded(data: Mapping[str, Any], at: datetime) -> ReturnRecorded:
@@ -274,6 +256,26 @@ def _points_earned(data: Mapping[str, Any], at: datetime) -> PointsEarned:
     )
 
 
+def _points_redeemed(data: Mapping[str, Any], at: datetime) -> PointsRedeemed:
+    return PointsRedeemed(
+        redemption=data["redemption"],
+        unit=data["unit"],
+        lots=_lots(data),
+        purchase=data.get("purchase"),
+        redeemed_at=at,
+    )
+
+
+def _points_restored(data: Mapping[str, Any], at: datetime) -> PointsRestored:
+    return PointsRestored(
+        redemption=data["redemption"],
+        unit=data["unit"],
+        lots=_lots(data),
+        purchase=data.get("purchase"),
+        restored_at=at,
+    )
+
+
 def _points_taken_back(data: Mapping[str, Any], at: datetime) -> PointsTakenBack:
     return PointsTakenBack(
         purchase=data["purchase"],
@@ -285,6 +287,32 @@ def _points_taken_back(data: Mapping[str, Any], at: datetime) -> PointsTakenBack
         returned_at=at,
         origin=origin_in(data),
     )
+
+
+def _points_repaid(data: Mapping[str, Any], at: datetime) -> PointsRepaid:
+    return PointsRepaid(lot=data["lot"], unit=data["unit"], points=data["points"], repaid_at=at)
+
+
+def _points_expired(data: Mapping[str, Any], at: datetime) -> PointsExpired:
+    return PointsExpired(
+        lot=data["lot"],
+        unit=data["unit"],
+        points=data["points"],
+        purchase=data["purchase"],
+        expired_at=at,
+    )
+
+
+_READERS: Mapping[str, Callable[[Mapping[str, Any], datetime], Event]] = {
+    "purchase.recorded": _purchase_recorded,
+    "return.recorded": _return_recorded,
+    "points.earned": _points_earned,
+    "points.redeemed": _points_redeemed,
+    "points.restored": _points_restored,
+    "points.taken-back": _points_taken_back,
+    "points.repaid": _points_repaid,
+    "points.expired": _points_expired,
+}
 
 
 def origin_in(data: Mapping[str, Any]) -> Origin:

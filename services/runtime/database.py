@@ -18,6 +18,10 @@ class DatabaseUnavailable(Exception):
     """The database cannot be reached, or cannot write, at the moment."""
 
 
+class DatabaseDamaged(DatabaseUnavailable):
+    """What is stored cannot be read back: the file or a page of it is broken."""
+
+
 class Conflict(Exception):
     """A row with this key exists already."""
 
@@ -93,11 +97,12 @@ def open_database(url: str) -> Database:
         ValueError: the address is of another kind.
     """
     if url.startswith("sqlite:///"):
-        from services.runtime.database_sqlite import SQLiteDatabase
+        # Imported here, so that embedded use loads no PostgreSQL driver.
+        from services.runtime.database_sqlite import SQLiteDatabase  # noqa: PLC0415
 
         return SQLiteDatabase(url.removeprefix("sqlite://"))
     if url.startswith(("postgresql://", "postgres://")):
-        from services.runtime.database_postgres import PostgresDatabase
+        from services.runtime.database_postgres import PostgresDatabase  # noqa: PLC0415
 
         return PostgresDatabase(url)
     raise ValueError(f"a database is sqlite:///PATH or postgresql://…, not {url!r}")

@@ -16,7 +16,13 @@ import psycopg
 from psycopg import sql as quoting
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from services.runtime.database import NOTHING, Conflict, DatabaseUnavailable, Row
+from services.runtime.database import (
+    NOTHING,
+    Conflict,
+    DatabaseDamaged,
+    DatabaseUnavailable,
+    Row,
+)
 
 _LOG = logging.getLogger(__name__)
 _CONNECTIONS_MAX = 10
@@ -153,6 +159,8 @@ class PostgresDatabase:
                 yield PostgresConnection(raw, self._types)
         except psycopg.errors.UniqueViolation as error:
             raise Conflict(str(error)) from error
+        except (psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted) as error:
+            raise DatabaseDamaged(str(error)) from error
         except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed) as error:
             raise DatabaseUnavailable(str(error)) from error
 

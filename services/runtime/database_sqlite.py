@@ -9,7 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from services.runtime.database import NOTHING, Conflict, DatabaseUnavailable, Row
+from services.runtime.database import (
+    NOTHING,
+    Conflict,
+    DatabaseDamaged,
+    DatabaseUnavailable,
+    Row,
+)
 
 _BUSY_TIMEOUT_S = 10.0
 _KEYS_PER_QUERY_MAX = 1_024
@@ -147,6 +153,10 @@ class SQLiteDatabase:
             raise Conflict(str(error)) from error
         except sqlite3.OperationalError as error:
             raise DatabaseUnavailable(f"{self.path.name}: {error}") from error
+        except (sqlite3.ProgrammingError, sqlite3.InterfaceError):
+            raise  # Our own mistake.
+        except sqlite3.DatabaseError as error:
+            raise DatabaseDamaged(f"{self.path.name}: {error}") from error
 
     def _give_back(self, raw: sqlite3.Connection) -> None:
         with self._guard:

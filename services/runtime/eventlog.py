@@ -160,7 +160,7 @@ class EventLog(ApplicationRecorder):
     def insert_events(
         self,
         stored_events: Sequence[StoredEvent],
-        **_options: Any,  # noqa: ANN401
+        **_options: Any,
     ) -> Sequence[int] | None:
         """Append in a transaction of its own; returns the positions."""
         if not stored_events:

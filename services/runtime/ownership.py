@@ -52,9 +52,7 @@ class Ownership:
     An instance that comes back under its own name need not wait for its old lease to end.
     """
 
-    def __init__(
-        self, database: Database, clock: Clock, *, owner: str, lease: timedelta
-    ) -> None:
+    def __init__(self, database: Database, clock: Clock, *, owner: str, lease: timedelta) -> None:
         self.owner = owner
         self.lease = lease
         self._database = database

@@ -14,11 +14,11 @@ from typing import Final
 
 import msgspec
 
-from services.runtime.clock import Clock
-from services.runtime.database import Connection, Database, DatabaseUnavailable
+from services.runtime.database import Connection, DatabaseUnavailable
 from services.runtime.dead_letters import DeadLetter, park
-from services.runtime.ownership import Fenced, Ownership, Place, Term, load_places, save_places
-from services.runtime.stream import Reader, Record, Stream, StreamUnavailable
+from services.runtime.footing import Footing
+from services.runtime.ownership import Fenced, Place, Term, load_places, save_places
+from services.runtime.stream import Reader, Record, StreamUnavailable
 
 _LOG = logging.getLogger(__name__)
 _POLL_S = 0.5
@@ -71,20 +71,17 @@ class Projector:
         *,
         name: str,
         topic: str,
-        database: Database,
-        stream: Stream,
-        ownership: Ownership,
+        footing: Footing,
         fold: Fold,
-        clock: Clock,
         page_size_max: int = 1_000,
     ) -> None:
         self.name = name
         self.topic = topic
-        self._database = database
-        self._stream = stream
-        self._ownership = ownership
+        self._database = footing.database
+        self._stream = footing.stream
+        self._ownership = footing.ownership
+        self._clock = footing.clock
         self._fold = fold
-        self._clock = clock
         self._page_size_max = page_size_max
         self._terms: dict[int, Term] = {}
         self._places: dict[int, Place] = {}
@@ -129,28 +126,27 @@ class Projector:
 
     def _take_share(self, reader: Reader) -> None:
         """Hold a fair part of the partitions; renew what is held."""
+        held = set(self._terms)
+        self._renew()
         count = self._stream.partition_count(self.topic)
+        alive = self._ownership.owners_alive(f"{self.name}/") | {self._ownership.owner}
+        share = -(-count // len(alive))
+        while len(self._terms) > share:
+            self._ownership.release(self._terms.popitem()[1])
+        for partition in range(count):
+            if partition not in self._terms and len(self._terms) < share:
+                term = self._ownership.acquire(f"{self.name}/{partition}")
+                if term is not None:
+                    self._terms[partition] = term
+        if set(self._terms) != held:
+            self._seek(reader)
+
+    def _renew(self) -> None:
         for partition, term in list(self._terms.items()):
             try:
                 self._ownership.renew(term)
             except Fenced:
                 del self._terms[partition]
-        alive = self._ownership.owners_alive(f"{self.name}/") | {self._ownership.owner}
-        share = -(-count // len(alive))
-        taken = False
-        for partition in range(count):
-            if len(self._terms) >= share:
-                break
-            if partition not in self._terms:
-                term = self._ownership.acquire(f"{self.name}/{partition}")
-                if term:
-                    self._terms[partition] = term
-                    taken = True
-        while len(self._terms) > share:
-            self._ownership.release(self._terms.popitem()[1])
-            taken = True
-        if taken:
-            self._seek(reader)
 
     def _seek(self, reader: Reader) -> None:
         with self._database.read() as connection:
@@ -225,10 +221,8 @@ class Projector:
         self._places[record.partition] = after
 
     def _confirm(self, connection: Connection, partitions: Iterable[int]) -> None:
-        for partition in sorted(set(partitions)):
-            term = self._terms.get(partition)
-            if term:
-                self._ownership.confirm(connection, term)
+        for partition in sorted(set(partitions) & self._terms.keys()):
+            self._ownership.confirm(connection, self._terms[partition])
 
     def _letter(self, record: Record, detail: str) -> DeadLetter:
         return DeadLetter.of(

@@ -11,20 +11,18 @@ import threading
 
 import msgspec
 
-from services.runtime.clock import Clock
-from services.runtime.database import Database
 from services.runtime.dead_letters import TOPIC as DEAD_LETTERS
 from services.runtime.dead_letters import mark_published, unpublished_letters
 from services.runtime.eventlog import BELL
+from services.runtime.footing import Footing
 from services.runtime.ownership import (
     Fenced,
-    Ownership,
     Place,
     Term,
     load_places,
     save_places,
 )
-from services.runtime.stream import Message, Producer, Stream, partition_of
+from services.runtime.stream import Message, Producer, partition_of
 
 _LOG = logging.getLogger(__name__)
 _POLL_S = 0.25
@@ -49,18 +47,15 @@ class Relay:
         *,
         name: str,
         topic: str,
-        database: Database,
-        stream: Stream,
-        ownership: Ownership,
-        clock: Clock,
+        footing: Footing,
         page_size_max: int = 2_000,
     ) -> None:
         self.name = name
         self.topic = topic
-        self._database = database
-        self._stream = stream
-        self._ownership = ownership
-        self._clock = clock
+        self._database = footing.database
+        self._stream = footing.stream
+        self._ownership = footing.ownership
+        self._clock = footing.clock
         self._page_size_max = page_size_max
         self._rung = threading.Event()
 

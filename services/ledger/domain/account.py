@@ -57,6 +57,15 @@ class Lot:
         return replace(self, points_left=points_left)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wallet:
+    """What a member has at hand of one unit."""
+
+    unit: str
+    lots: Sequence[Lot]  # open, in spending order: enough for the decision, or all there are
+    points_owed: int
+
+
 class Account(StrEnum):
     """The two sides of every movement. Balances of all accounts always sum to zero."""
 
@@ -77,7 +86,7 @@ class Posting:
     lot: str | None = None
 
 
-def postings(event: Event) -> list[Posting]:
+def postings(event: Event) -> list[Posting]:  # noqa: PLR0911  # one return an event
     """Both sides of what an event moves; they sum to zero."""
     match event:
         case PurchaseRecorded() | ReturnRecorded():
@@ -122,29 +131,24 @@ def earn(earned: PointsEarned, *, points_owed: int, now: datetime) -> list[Event
 
 
 def redeem(
-    lots: Sequence[Lot],
-    *,
-    redemption: str,
-    unit: str,
-    points: int,
-    points_owed: int,
-    purchase: str | None,
-    now: datetime,
+    wallet: Wallet, *, redemption: str, points: int, purchase: str | None, now: datetime
 ) -> PointsRedeemed:
     """Decide a redemption: spend the lots that would expire soonest.
 
-    Args:
-        lots: open lots in spending order, enough to cover ``points``, or all there are.
-
     Raises:
-        NotEnoughPoints: unexpired lots hold fewer than ``points``.
+        NotEnoughPoints: unexpired lots, less what is owed, hold fewer than ``points``.
     """
-    taken = _take(lots, points, now=now)
+    taken = _take(wallet.lots, points, now=now)
     points_covered = sum(part.points for part in taken)
-    if points_covered < points or points_owed:
-        raise NotEnoughPoints(points_asked=points, points_available=points_covered - points_owed)
+    if points_covered < points or wallet.points_owed:
+        points_available = points_covered - wallet.points_owed
+        raise NotEnoughPoints(points_asked=points, points_available=points_available)
     return PointsRedeemed(
-        redemption=redemption, unit=unit, lots=taken, purchase=purchase, redeemed_at=now
+        redemption=redemption,
+        unit=wallet.unit,
+        lots=taken,
+        purchase=purchase,
+        redeemed_at=now,
     )
 
 
@@ -188,25 +192,27 @@ def take_back(
     return_id: str,
     points: int,
     returned_at: datetime,
-    now: datetime,
     origin: Origin,
 ) -> PointsTakenBack:
     """Take from the purchase's own lot, then from the soonest-ending ones; the rest is owed.
 
-    Args:
-        others: the member's open lots in spending order, enough to cover, or all there are.
+    ``others`` are the member's unexpired lots in spending order: enough to cover, or all there are.
     """
     from_own = min(own.points_left, points)
     taken = [LotPoints(own.lot, from_own)] if from_own else []
-    rest = [lot for lot in others if lot.lot != own.lot]
-    taken += _take(rest, points - from_own, now=now)
+    points_missing = points - from_own
+    for lot in others:
+        some = min(lot.points_left, points_missing) if lot.lot != own.lot else 0
+        if some:
+            taken.append(LotPoints(lot.lot, some))
+            points_missing -= some
     return PointsTakenBack(
         purchase=own.purchase,
         return_id=return_id,
         lot=own.lot,
         unit=own.unit,
         lots=tuple(taken),
-        owed=points - sum(part.points for part in taken),
+        owed=points_missing,
         returned_at=returned_at,
         origin=origin,
     )

@@ -54,9 +54,7 @@ def give_back(
         before = after.get(line) or returned.get(line) or Part(0, 0)
         _check(line, "quantity", part.quantity, bought.quantity - before.quantity)
         _check(line, "amount_minor", part.amount_minor, bought.amount_minor - before.amount_minor)
-        after[line] = Part(
-            before.quantity + part.quantity, before.amount_minor + part.amount_minor
-        )
+        after[line] = Part(before.quantity + part.quantity, before.amount_minor + part.amount_minor)
     return after
 
 
