@@ -12,7 +12,7 @@ run: run-environment ## the demo: everything in one process (ARGS=--exit leaves 
 	@$(VENV)/python -m stampbook up --demo $(ARGS)
 
 test: test-environment ## every test, on a real Kafka and a real PostgreSQL (ARGS go to pytest)
-	@$(VENV)/python -m pytest $(ARGS)
+	@$(VENV)/python -m pytest $(or $(ARGS),--full)
 
 check: test-environment ## format, lint, types, import rules, unit and contract tests
 	@$(VENV)/ruff format --check --quiet .

@@ -1,1 +1,74 @@
-"""Fixtures that every level of tests may use."""
+"""The real Kafka and PostgreSQL as fixtures: started once, and only in a run that needs them.
+
+A test that asks for one of the fixtures is marked by it, and counted. A test that reaches them
+by `request.getfixturevalue`, as suites over several implementations do, carries
+`pytest.mark.kafka` or `pytest.mark.postgres` on its parameter.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.kafka_jars import kafka_folder
+from tests.support.kafka_server import Kafka
+from tests.support.postgres_server import Postgres
+from tests.support.real_count import RealCount
+from tests.support.stack import Stack, running_kafka, running_postgres
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Kafka]:
+    """A real Kafka, the same for the whole run. Who kills it starts one of its own."""
+    with running_kafka() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL, the same for the whole run. Who kills it starts one of its own."""
+    with running_postgres() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stack(kafka: Kafka, postgres: Postgres) -> Stack:
+    return Stack(kafka=kafka, postgres=postgres)
+
+
+@pytest.fixture(scope="session")
+def kafka_url(kafka: Kafka) -> str:
+    return kafka.url
+
+
+@pytest.fixture
+def fresh_postgres(postgres: Postgres) -> Iterator[str]:
+    """The address of an empty database, for one test."""
+    url = postgres.fresh_database()
+    yield url
+    postgres.drop_database(url)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--full",
+        action="store_true",
+        help="fail unless tests ran on the real Kafka and PostgreSQL, and none of them was skipped",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(RealCount(is_full=config.getoption("full")))
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    for name in {"kafka", "postgres"}.intersection(getattr(item, "fixturenames", ())):
+        item.add_marker(name)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fetch what Kafka needs in sight of the user, before the clock of any test runs."""
+    is_needed = any(item.get_closest_marker("kafka") for item in session.items)
+    if is_needed and not session.config.option.collectonly:
+        capture = session.config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled(), kafka_folder():
+            pass
