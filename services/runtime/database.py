@@ -68,7 +68,11 @@ class Connection(Protocol):
         """Wake everyone who listens to this bell, when and if this transaction commits."""
 
     def savepoint(self) -> AbstractContextManager[None]:
-        """A part that is undone by itself when its block raises."""
+        """A part that is undone by itself when its block raises.
+
+        Raises:
+            Conflict: a row of this part exists already.
+        """
 
 
 class Database(Protocol):

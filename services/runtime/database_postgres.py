@@ -101,8 +101,11 @@ class PostgresConnection:
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        with self.raw.transaction():
-            yield
+        try:
+            with self.raw.transaction():
+                yield
+        except psycopg.errors.UniqueViolation as error:
+            raise Conflict(str(error)) from error
 
     def _types_of(self, table: str) -> dict[str, str]:
         if table not in self._types:

@@ -81,6 +81,9 @@ class SQLiteConnection:
         self.raw.execute("SAVEPOINT part")
         try:
             yield
+        except sqlite3.IntegrityError as error:
+            self.raw.execute("ROLLBACK TO part")
+            raise Conflict(str(error)) from error
         except BaseException:
             self.raw.execute("ROLLBACK TO part")
             raise
