@@ -1,0 +1,275 @@
+"""The rules of points: decisions over lots, and both sides of every movement."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.ledger.domain import account
+from services.ledger.domain.account import Account, Lot, Wallet, postings
+from services.ledger.domain.errors import NotEnoughPoints, ReversalTooLarge
+from services.ledger.domain.events import (
+    Event,
+    LotPoints,
+    Origin,
+    PointsEarned,
+    PointsExpired,
+    PointsRedeemed,
+    PointsRepaid,
+    PointsRestored,
+    PointsTakenBack,
+    PurchaseRecorded,
+)
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+ORIGIN = Origin(programme="grocer", version=1, rule="base", arithmetic={})
+
+
+def lot(
+    name: str, points: int = 100, *, ends_in_days: int | None = 30, left: int | None = None
+) -> Lot:
+    return Lot(
+        lot=name,
+        unit="points",
+        points=points,
+        points_left=points if left is None else left,
+        earned_at=NOW - timedelta(days=1),
+        expires_at=None if ends_in_days is None else NOW + timedelta(days=ends_in_days),
+        purchase=f"purchase-{name}",
+        merchant="grocer",
+    )
+
+
+def wallet(*lots: Lot, owed: int = 0) -> Wallet:
+    ordered = tuple(sorted(lots, key=lambda lot: lot.spending_order))
+    return Wallet(unit="points", lots=ordered, points_owed=owed)
+
+
+def redeem(wallet: Wallet, points: int) -> PointsRedeemed:
+    return account.redeem(wallet, redemption="r-1", points=points, purchase=None, now=NOW)
+
+
+def earned(points: int = 100, *, ends_in_days: int | None = 30) -> PointsEarned:
+    new = lot("new", points, ends_in_days=ends_in_days)
+    return PointsEarned(
+        lot=new.lot,
+        unit=new.unit,
+        points=points,
+        purchase=new.purchase,
+        earned_at=new.earned_at,
+        expires_at=new.expires_at,
+        origin=ORIGIN,
+    )
+
+
+def test_spends_the_lot_that_ends_first() -> None:
+    june, may = lot("june", 100, ends_in_days=60), lot("may", 50, ends_in_days=30)
+
+    event = redeem(wallet(june, may), 70)
+
+    assert event.lots == (LotPoints("may", 50), LotPoints("june", 20))
+
+
+def test_of_equal_ends_spends_the_earlier_earned_then_the_lower_id() -> None:
+    b, a = lot("b", 10), lot("a", 10)
+    earliest = replace(lot("z", 10), earned_at=NOW - timedelta(days=9))
+
+    event = redeem(wallet(b, a, earliest), 25)
+
+    assert [part.lot for part in event.lots] == ["z", "a", "b"]
+
+
+def test_spends_lots_without_an_end_last() -> None:
+    event = redeem(wallet(lot("for-ever", 10, ends_in_days=None), lot("ends", 10)), 11)
+
+    assert event.lots == (LotPoints("ends", 10), LotPoints("for-ever", 1))
+
+
+def test_a_lot_is_worthless_from_its_end_on() -> None:
+    with pytest.raises(NotEnoughPoints) as refused:
+        redeem(wallet(lot("ends-now", 100, ends_in_days=0)), 1)
+
+    assert refused.value.points_available == 0
+
+
+def test_names_what_is_missing() -> None:
+    with pytest.raises(NotEnoughPoints, match="asked for 101 points, 100 available"):
+        redeem(wallet(lot("a")), 101)
+
+
+def test_who_owes_points_cannot_spend() -> None:
+    with pytest.raises(NotEnoughPoints) as refused:
+        redeem(wallet(owed=20), 5)
+
+    assert refused.value.points_available == -20
+
+
+@given(lots=st.lists(st.integers(1, 1_000), max_size=8), points=st.integers(1, 5_000))
+def test_spends_exactly_the_price_or_nothing(lots: list[int], points: int) -> None:
+    held = wallet(*(lot(f"lot-{n}", p, ends_in_days=n + 1) for n, p in enumerate(lots)))
+    before = sum(lots)
+
+    try:
+        event = redeem(held, points)
+    except NotEnoughPoints:
+        assert points > before
+    else:
+        assert event.points == points
+        assert all(part.points > 0 for part in event.lots)
+
+
+def test_new_points_repay_what_is_owed_first() -> None:
+    events = account.earn(earned(100), points_owed=30, now=NOW)
+
+    assert events[1:] == [
+        PointsRepaid(lot="new", unit="points", points=30, repaid_at=earned().earned_at)
+    ]
+
+
+def test_a_lot_that_ended_before_it_was_recorded_ends_at_once() -> None:
+    late = earned(100, ends_in_days=-3)
+
+    events = account.earn(late, points_owed=0, now=NOW)
+
+    assert late.expires_at is not None
+    assert events[1:] == [
+        PointsExpired(
+            lot="new",
+            unit="points",
+            points=100,
+            purchase=late.purchase,
+            expired_at=late.expires_at,
+        )
+    ]
+
+
+def test_what_was_repaid_does_not_end() -> None:
+    events = account.earn(earned(100, ends_in_days=-3), points_owed=100, now=NOW)
+
+    assert [type(event) for event in events] == [PointsEarned, PointsRepaid]
+
+
+REDEEMED = PointsRedeemed(
+    redemption="r-1",
+    unit="points",
+    lots=(LotPoints("may", 50), LotPoints("june", 20)),
+    redeemed_at=NOW,
+)
+
+
+def test_a_reversal_gives_back_to_the_very_lots() -> None:
+    [event] = account.reverse(REDEEMED, points=None, points_owed=0, now=NOW)
+
+    assert isinstance(event, PointsRestored)
+    assert event.lots == (LotPoints("june", 20), LotPoints("may", 50))
+
+
+def test_of_a_part_what_was_spent_last_comes_back_first() -> None:
+    [event] = account.reverse(REDEEMED, points=30, points_owed=0, now=NOW)
+
+    assert isinstance(event, PointsRestored)
+    assert event.lots == (LotPoints("june", 20), LotPoints("may", 10))
+
+
+def test_a_reversal_gives_back_no_more_than_was_spent() -> None:
+    with pytest.raises(ReversalTooLarge, match="71"):
+        account.reverse(REDEEMED, points=71, points_owed=0, now=NOW)
+
+
+def test_restored_points_repay_what_is_owed_first() -> None:
+    events = account.reverse(REDEEMED, points=None, points_owed=25, now=NOW)
+
+    assert events[1:] == [
+        PointsRepaid(lot="june", unit="points", points=20, repaid_at=NOW),
+        PointsRepaid(lot="may", unit="points", points=5, repaid_at=NOW),
+    ]
+
+
+def take_back(own: Lot, others: list[Lot], points: int) -> PointsTakenBack:
+    return account.take_back(
+        own, others, return_id="ret-1", points=points, returned_at=NOW, origin=ORIGIN
+    )
+
+
+def test_a_return_takes_from_the_purchases_own_lot_first() -> None:
+    own, other = lot("own", 100, ends_in_days=60), lot("other", 100, ends_in_days=1)
+
+    event = take_back(own, [other, own], 40)
+
+    assert event.lots == (LotPoints("own", 40),)
+    assert event.owed == 0
+
+
+def test_then_from_the_soonest_ending_and_the_rest_is_owed() -> None:
+    own, other = lot("own", 100, left=10), lot("other", 20)
+
+    event = take_back(own, [other, own], 50)
+
+    assert event.lots == (LotPoints("own", 10), LotPoints("other", 20))
+    assert event.owed == 20
+    assert event.points == 50
+
+
+def test_a_lot_ends_with_what_is_left_of_it() -> None:
+    ended = lot("a", 100, left=40, ends_in_days=-1)
+
+    event = account.expire(ended, now=NOW)
+
+    assert event is not None
+    assert event.points == 40
+    assert event.expired_at == ended.expires_at
+
+
+@pytest.mark.parametrize(
+    "open_lot",
+    [
+        lot("spent", left=0, ends_in_days=-1),
+        lot("has-time", ends_in_days=1),
+        lot("for-ever", ends_in_days=None),
+    ],
+)
+def test_a_lot_does_not_end_too_early_nor_twice(open_lot: Lot) -> None:
+    assert account.expire(open_lot, now=NOW) is None
+
+
+def test_a_lot_ends_at_its_end_not_after_it() -> None:
+    assert account.expire(lot("a", ends_in_days=0), now=NOW) is not None
+
+
+EVENTS: list[Event] = [
+    earned(),
+    REDEEMED,
+    PointsRestored(redemption="r-1", unit="points", lots=REDEEMED.lots, restored_at=NOW),
+    take_back(lot("own", left=10), [lot("other", 20)], 50),
+    PointsRepaid(lot="new", unit="points", points=3, repaid_at=NOW),
+    PointsExpired(lot="new", unit="points", points=3, purchase="p", expired_at=NOW),
+    PurchaseRecorded(purchase="p", content=b"{}", purchased_at=NOW),
+]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_both_sides_of_every_movement_sum_to_zero(event: Event) -> None:
+    assert sum(posting.points for posting in postings(event)) == 0
+
+
+def test_points_are_conserved_over_a_members_story() -> None:
+    balances: Counter[Account] = Counter()
+    for event in EVENTS:
+        for posting in postings(event):
+            balances[posting.account] += posting.points
+
+    earned_points = -balances[Account.ISSUED]
+    gone = sum(balances[side] for side in (Account.REDEEMED, Account.EXPIRED, Account.TAKEN_BACK))
+    assert earned_points == balances[Account.AVAILABLE] + balances[Account.OWED] + gone
+
+
+def test_a_lot_never_holds_less_than_nothing_nor_more_than_it_earned() -> None:
+    with pytest.raises(AssertionError):
+        lot("a", 100, left=10).moved(-11)
+    with pytest.raises(AssertionError):
+        lot("a", 100, left=100).moved(1)
