@@ -14,12 +14,12 @@ run: run-environment ## the demo: everything in one process (ARGS=--exit leaves 
 test: test-environment ## every test, on a real Kafka and a real PostgreSQL (ARGS go to pytest)
 	@$(VENV)/python -m pytest $(or $(ARGS),--full)
 
-check: test-environment ## format, lint, types, import rules, unit and contract tests
+check: test-environment ## format, lint, types, import rules, and the tests that take seconds
 	@$(VENV)/ruff format --check --quiet .
 	@$(VENV)/ruff check --quiet .
 	@$(VENV)/mypy
-	@$(VENV)/lint-imports --no-timing
-	@$(VENV)/python -m pytest -q tests/unit tests/contract
+	@$(VENV)/lint-imports --no-logo
+	@$(VENV)/python -m pytest -q tests/architecture tests/unit tests/contract
 
 stack: test-environment ## Kafka and PostgreSQL for a developer's shell, until Ctrl-C
 	@$(VENV)/python -m tests.support.stack $(ARGS)
