@@ -81,7 +81,7 @@ def stream_of(member: str) -> str:
     return f"member/{member}"
 
 
-_NAMES: Mapping[type, str] = {
+NAMES: Mapping[type, str] = {
     PurchaseRecorded: "purchase.recorded",
     ReturnRecorded: "return.recorded",
     PointsEarned: "points.earned",
@@ -95,7 +95,7 @@ _NAMES: Mapping[type, str] = {
 
 def type_of(event: Event) -> str:
     """The type of an event, as the envelope has it."""
-    return PREFIX + _NAMES[type(event)] + SUFFIX
+    return PREFIX + NAMES[type(event)] + SUFFIX
 
 
 def encode(event: Event, story: Story, place: Place) -> tuple[str, bytes]:
