@@ -3,17 +3,18 @@
 One small interface, two implementations with one test suite: a log in one SQLite file
 (``stream_sqlite``) and Apache Kafka (``stream_kafka``). What holds for both:
 
-- Messages with the same key fall on the same partition and stay in the order of ``submit``.
+- Messages with the same key fall on the same partition, in the order in which they were submitted.
 - A future that is done without an error means durable. A future that failed means *unknown*: the
-  messages may be there, some of them may, or none. Whoever needs them sends all of them again,
-  from the first failed one on, so messages may appear twice but never out of their first order.
+  messages may be there, or none of them, or of each partition the first few. Whoever needs them
+  submits all of them again, so a message may appear twice, but each first appears in its order.
+- That order holds across calls too as long as nothing fails. Whoever needs it through failures
+  waits for one call to be durable before making the next: the relay does, a door need not.
 - Readers keep their own positions and must tolerate repeats. Offsets only grow; gaps are allowed.
 """
 
 from __future__ import annotations
 
 import struct
-import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -23,8 +24,8 @@ from urllib.parse import urlsplit
 
 TOPICS: Final = ("intake", "ledger", "rewards", "dead-letters")
 
-MESSAGES_IN_FLIGHT_MAX: Final = 20_000
-BYTES_IN_FLIGHT_MAX: Final = 64 << 20
+MESSAGE_BYTES_MAX: Final = 3 << 20
+"""Key and value together. The doors take commands of 1 MiB; what is recorded of one is larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,8 @@ class StreamFull(StreamUnavailable):
     """Too many messages wait for their acknowledgement; nothing of this call was accepted."""
 
 
-class UnknownTopic(LookupError):
-    """The topic does not exist; ``ensure_topics`` creates those of ``TOPICS``."""
+class UnknownTopic(StreamUnavailable):
+    """The topic does not exist yet; ``ensure_topics`` creates those of ``TOPICS``."""
 
 
 class PartitionsDiffer(Exception):
@@ -83,10 +84,11 @@ class Producer(Protocol):
         """Append in order; the future is done when all messages are durable.
 
         It fails as a whole, with ``StreamUnavailable``, on the first message that failed, and after
-        a bounded time in any case.
+        a bounded time in any case. It cannot be cancelled.
 
         Raises:
             StreamFull: at once, and nothing of this call was accepted.
+            ValueError: a message is larger than ``MESSAGE_BYTES_MAX``; nothing was accepted.
         """
         ...
 
@@ -178,66 +180,6 @@ class Stream(Protocol):
     def close(self) -> None:
         """Let go of everything. Producers and readers of this stream fail from now on."""
         ...
-
-
-class Window:
-    """Bounds what one producer holds in memory. Thread-safe."""
-
-    def __init__(
-        self,
-        *,
-        messages_max: int = MESSAGES_IN_FLIGHT_MAX,
-        bytes_max: int = BYTES_IN_FLIGHT_MAX,
-    ) -> None:
-        self._messages_max = messages_max
-        self._bytes_max = bytes_max
-        self._messages = 0
-        self._bytes = 0
-        self._changed = threading.Condition()
-
-    def enter(self, messages: Sequence[Message]) -> int:
-        """Take room for these messages and say how many bytes they have; ``leave`` gives it back.
-
-        One call may be larger than the window as long as it is alone in it.
-
-        Raises:
-            StreamFull: no room.
-        """
-        size_bytes = sum(len(message.value) for message in messages)
-        with self._changed:
-            is_full = (
-                self._messages + len(messages) > self._messages_max
-                or self._bytes + size_bytes > self._bytes_max
-            )
-            if is_full and self._messages:
-                raise StreamFull(f"{self._messages} messages wait for their acknowledgement")
-            self._messages += len(messages)
-            self._bytes += size_bytes
-        return size_bytes
-
-    def leave(self, *, messages: int, size_bytes: int) -> None:
-        """Give back what ``enter`` took."""
-        with self._changed:
-            self._messages -= messages
-            self._bytes -= size_bytes
-            self._changed.notify_all()
-
-    def wait_until_empty(self, timeout_s: float) -> bool:
-        """Wait until everything was given back; False if that took too long."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._messages == 0, timeout_s)
-
-
-def wait_until_durable(future: Future[None], *, timeout_s: float) -> None:
-    """Wait for a future of ``submit``.
-
-    Raises:
-        StreamUnavailable: it failed, or was not done in time.
-    """
-    try:
-        future.result(timeout_s)
-    except TimeoutError as error:
-        raise StreamUnavailable(f"not confirmed within {timeout_s:g} s") from error
 
 
 @lru_cache(maxsize=1 << 17)

@@ -1,0 +1,93 @@
+"""Reading Kafka by position: no consumer group, the caller says which partitions from where."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from kafka.errors import KafkaError
+
+from services.runtime.stream import Record, StreamUnavailable
+from services.runtime.stream_kafka_client import (
+    ANSWER_TIMEOUT_S,
+    Cluster,
+    ConsumerClient,
+    FoundRecord,
+    Partition,
+)
+
+_ANSWER_TIMEOUT_MS: Final = int(ANSWER_TIMEOUT_S * 1000)
+_ASK_AFTER_S: Final = 5.0  # of silence, whether the broker is still there
+
+
+class KafkaReader:
+    """Reads one topic with a client of its own."""
+
+    def __init__(
+        self, topic: str, cluster: Cluster, end_offsets: Callable[[str], dict[int, int]]
+    ) -> None:
+        self._topic = topic
+        self._cluster = cluster
+        self._end_offsets = end_offsets
+        self._consumer: ConsumerClient | None = None
+        self._partitions: list[Partition] = []
+        self._answered_at_s = 0.0
+
+    def seek(self, offsets: Mapping[int, int]) -> None:
+        consumer = self._consumer = self._consumer or self._cluster.consumer()
+        self._partitions = self._cluster.partitions(self._topic, offsets)
+        try:
+            firsts = consumer.beginning_offsets(self._partitions, _ANSWER_TIMEOUT_MS)
+            ends = consumer.end_offsets(self._partitions, _ANSWER_TIMEOUT_MS)
+            consumer.assign(self._partitions)
+            for each in self._partitions:
+                offset = offsets[each.partition]
+                is_there = firsts[each] <= offset <= ends[each]
+                consumer.seek(each, offset if is_there else firsts[each])
+        except KafkaError as error:
+            raise StreamUnavailable(f"cannot seek {self._topic}: {error}") from error
+        self._answered_at_s = time.monotonic()
+
+    def poll(self, *, max_records: int, timeout_s: float) -> list[Record]:
+        consumer = self._consumer
+        assert consumer is not None, "seek comes first"
+        try:
+            found = consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
+            if not found:
+                self._make_sure_of_the_broker(consumer)
+                return []
+        except KafkaError as error:
+            raise StreamUnavailable(f"cannot read {self._topic}: {error}") from error
+        self._answered_at_s = time.monotonic()
+        return [to_record(where.partition, each) for where, some in found.items() for each in some]
+
+    def end_offsets(self) -> dict[int, int]:
+        return self._end_offsets(self._topic)
+
+    def close(self) -> None:
+        if self._consumer is not None:
+            self._consumer.close(timeout_ms=1_000)
+            self._consumer = None
+
+    def _make_sure_of_the_broker(self, consumer: ConsumerClient) -> None:
+        """To the client no news and no broker are the same; to a role they are not.
+
+        Raises:
+            KafkaError: no answer.
+        """
+        if self._partitions and time.monotonic() - self._answered_at_s > _ASK_AFTER_S:
+            consumer.end_offsets(self._partitions, _ANSWER_TIMEOUT_MS)
+            self._answered_at_s = time.monotonic()
+
+
+def to_record(partition: int, found: FoundRecord) -> Record:
+    """A message as any Kafka client may have written it; what it left out is empty."""
+    return Record(
+        partition,
+        found.offset,
+        (found.key or b"").decode(errors="backslashreplace"),
+        found.value or b"",
+        tuple((name, value or b"") for name, value in found.headers) if found.headers else (),
+        found.timestamp,
+    )
