@@ -207,6 +207,10 @@ class Books:
             self._changes.entries.append(Entry(story.stream, account.version, type_, event_id, raw))
             if isinstance(event, PointsEarned):
                 self._open_lot(event, story, position)
+                if event.unit not in account.owed:
+                    # Nothing is owed; the row says that the member has had this unit.
+                    account.owed[event.unit] = 0
+                    self._changes.debts[story.stream, event.unit] = 0
             else:
                 self._move_points(event, story, account, position)
         return first_position

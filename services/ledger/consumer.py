@@ -14,6 +14,7 @@ from datetime import datetime
 from services.ledger import application
 from services.ledger.books import Books, Cache
 from services.ledger.intake import TOPIC, Command, Malformed, Rules, read
+from services.ledger.store import OUTCOMES_BELL
 from services.runtime.database import DatabaseUnavailable
 from services.runtime.dead_letters import DeadLetter, park
 from services.runtime.eventlog import EventLog, Head
@@ -29,7 +30,6 @@ from services.runtime.stream import Reader, Record, StreamUnavailable
 
 _LOG = logging.getLogger(__name__)
 NAME = "ledger.writer"
-OUTCOMES_BELL = "outcomes"
 _POLL_S = 0.25
 _TRIM_EVERY_RECORDS = 20_000
 

@@ -12,6 +12,8 @@ from services.ledger.domain.purchase import Part
 from services.runtime.clock import NEVER_US, from_micros, micros, parse_rfc3339, rfc3339
 from services.runtime.database import Connection, Row
 
+OUTCOMES_BELL = "outcomes"  # rings when commands were decided
+
 _OUTCOME_COLUMNS = (
     "command",
     "fingerprint",

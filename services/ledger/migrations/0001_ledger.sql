@@ -41,7 +41,8 @@ CREATE TABLE lot_entries (
 CREATE TABLE debts (
     stream TEXT NOT NULL,           -- the member's, as in the log
     unit TEXT NOT NULL,
-    points BIGINT NOT NULL,         -- owed: what a return took and no lot could cover
+    points BIGINT NOT NULL,         -- owed: what a return took and no lot could cover; 0: nothing,
+                                    -- but the member has had this unit
     PRIMARY KEY (stream, unit)
 );
 
