@@ -140,13 +140,14 @@ class PostgresDatabase:
 
     @contextmanager
     def read(self) -> Iterator[PostgresConnection]:
-        with self._connection() as connection:
-            yield connection
+        # One snapshot for all that is read, as SQLite gives it.
+        with self._connection(psycopg.IsolationLevel.REPEATABLE_READ, read_only=True) as found:
+            yield found
 
     @contextmanager
     def write(self) -> Iterator[PostgresConnection]:
-        with self._connection() as connection:
-            yield connection
+        with self._connection(psycopg.IsolationLevel.READ_COMMITTED, read_only=False) as found:
+            yield found
 
     def listen(self, bell: str, callback: Callable[[], None]) -> Callable[[], None]:
         return self._bells.listen(bell, callback)
@@ -156,9 +157,14 @@ class PostgresDatabase:
         self._pool.close()
 
     @contextmanager
-    def _connection(self) -> Iterator[PostgresConnection]:
+    def _connection(
+        self, isolation: psycopg.IsolationLevel, *, read_only: bool
+    ) -> Iterator[PostgresConnection]:
         try:
             with self._pool.connection() as raw:
+                # Sent with BEGIN, which the first statement brings: no round trip of its own.
+                raw.isolation_level = isolation
+                raw.read_only = read_only
                 yield PostgresConnection(raw, self._types)
         except psycopg.errors.UniqueViolation as error:
             raise Conflict(str(error)) from error
