@@ -1,0 +1,1 @@
+"""Rewards: programmes as documents, and the awards that purchases earn by them."""

@@ -1,0 +1,1 @@
+"""What a programme says and what it gives: pure rules, standard library only."""
