@@ -34,6 +34,15 @@ EXAMPLES: dict[str, str] = {
 """By name, for example ``commands/purchase.stranger``, as text."""
 
 
+COMMANDS: list[str] = [
+    type_.removeprefix("stampbook.")
+    for type_ in SCHEMAS["commands/envelope"]["properties"]["type"]["enum"]
+]
+"""What may be asked for on topic ``intake``."""
+
+_A_DERIVED_ID = "20dee399-c355-5dc5-b455-6248a6d35daf"
+
+
 def example(name: str) -> Any:
     """An example, decoded anew: the caller may change it."""
     return json.loads(EXAMPLES[name])
@@ -46,6 +55,28 @@ def schema_name(example_name: str) -> str:
         name = name.rpartition(".")[0]
     assert name, f"contracts/examples/{example_name}.json is an example of nothing"
     return name
+
+
+def is_on_intake(name: str) -> bool:
+    """Whether this is an example of a command's data."""
+    return schema_name(name).removeprefix("commands/") in COMMANDS
+
+
+def on_intake(name: str) -> dict[str, Any]:
+    """An example of a command, as it lies on the topic."""
+    command = schema_name(name).removeprefix("commands/")
+    source, id_ = {
+        "purchase": ("grocer", "31198459568"),
+        "return": ("grocer", "31198459568/r1"),
+        "redemption": ("grocer", "till3-42"),
+        "reversal": ("grocer", "till3-42"),
+        "award": ("/rewards", _A_DERIVED_ID),
+        "take-back": ("/rewards", _A_DERIVED_ID),
+        "expiry": ("/clock", _A_DERIVED_ID),
+        "lapse": ("/clock", _A_DERIVED_ID),
+    }[command]
+    type_ = f"stampbook.{command}"
+    return {"specversion": "1.0", "type": type_, "source": source, "id": id_, "data": example(name)}
 
 
 def blamed(schema: object, value: object) -> set[str]:
