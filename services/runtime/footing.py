@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
-from services.runtime.clock import Clock
-from services.runtime.database import Database
+from services.runtime.clock import Clock, utc_now
+from services.runtime.database import Database, open_database
+from services.runtime.health import Health, gauge
+from services.runtime.migrations import check, migrate
 from services.runtime.ownership import Ownership
-from services.runtime.stream import Stream
+from services.runtime.settings import RuntimeSettings
+from services.runtime.stream import Stream, open_stream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,3 +26,62 @@ class Footing:
     stream: Stream
     ownership: Ownership
     clock: Clock
+
+
+@contextmanager
+def standing(
+    settings: RuntimeSettings, package: str, *, clock: Clock = utc_now
+) -> Iterator[Footing]:
+    """Open store and stream, with tables and topics as this release needs them.
+
+    Raises:
+        DatabaseUnavailable: the caller tries again later.
+        StreamUnavailable: likewise.
+        SchemaTooNew: the store belongs to a newer release.
+    """
+    with (
+        closing(open_database(settings.database_url)) as database,
+        closing(open_stream(settings.stream_url, partitions=settings.stream_partitions)) as stream,
+    ):
+        migrate(database, package)
+        stream.ensure_topics()
+        ownership = Ownership(
+            database,
+            clock,
+            owner=settings.instance or f"{socket.gethostname()}/{os.getpid()}",
+            lease=timedelta(seconds=settings.lease_s),
+        )
+        yield Footing(database=database, stream=stream, ownership=ownership, clock=clock)
+
+
+def watch(
+    health: Health,
+    footing: Footing,
+    package: str,
+    *,
+    role: str,
+    lag: Callable[[], int] | None = None,
+) -> None:
+    """Let the process say how it stands: its store, the stream, and how far it is behind."""
+
+    def store() -> str | None:
+        wrong = check(footing.database, package)
+        if wrong:
+            raise RuntimeError(wrong)
+        return None
+
+    def stream() -> str | None:
+        footing.stream.partition_count("intake")
+        return None
+
+    health.add(f"{package.rpartition('.')[2]}-store", store)
+    health.add("stream", stream)
+    if lag is not None:
+        level = gauge("lag", "Records or events that a role has not dealt with yet.", ("role",))
+
+        def behind() -> str | None:
+            records = lag()
+            level.labels(role).set(records)
+            return f"{records} behind"
+
+        health.add(f"{role}-lag", behind)
