@@ -14,18 +14,18 @@ class LedgerSettings(RuntimeSettings):
     model_config = SettingsConfigDict(env_prefix="LEDGER_")
 
     currencies: str = Field(
-        "",
+        default="",
         description="Accepted currencies, ISO 4217, with commas between; empty: any.",
     )
     admin_key: str | None = Field(
-        None,
+        default=None,
         repr=False,
         validation_alias="STAMPBOOK_ADMIN_KEY",
         description="The operator's key; empty: only keys made with `stampbook keys` are known.",
     )
-    shard: NonNegativeInt = Field(0, description="The number of this ledger's log.")
+    shard: NonNegativeInt = Field(default=0, description="The number of this ledger's log.")
     batch_size_max: PositiveInt = Field(
-        2_000, description="Commands that the writer decides in one transaction."
+        default=2_000, description="Commands that the writer decides in one transaction."
     )
 
     def accepts(self, currency: str) -> bool:

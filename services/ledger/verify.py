@@ -176,7 +176,7 @@ def _check_lots(connection: Connection, reading: _Reading) -> None:
             expected = reading.points_left.get(lot)
             if expected != points_left:
                 detail = f"lot {lot} holds {points_left}, the log adds up to {expected}"
-                wrong.append((int(reading.touched.get(lot, touched)), detail))
+                wrong.append((reading.touched.get(lot) or int(touched), detail))
     if wrong:
         position, detail = min(wrong)
         raise _Fault(position, "balance", detail)

@@ -6,7 +6,7 @@ Settings classes are the only readers of the environment.
 from datetime import timedelta
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic.fields import FieldInfo
 from pydantic_core import to_json
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -48,6 +48,15 @@ class RuntimeSettings(BaseSettings):
         default=None,
         description="Where a role without an API answers /healthz, /readyz and /metrics; "
         "empty: nowhere.",
+    )
+    instance: str | None = Field(
+        default=None,
+        description="Names this process among those that share its work; empty: host name and "
+        "process id. Two living processes must never have the same.",
+    )
+    lease_s: PositiveFloat = Field(
+        default=5.0,
+        description="How long a process that vanished keeps others from taking over its work.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO",
