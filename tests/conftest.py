@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.kafka_jars import kafka_folder
+from tests.support.kafka_jars import JarsMissing, kafka_folder
 from tests.support.kafka_server import Kafka
 from tests.support.postgres_server import Postgres
 from tests.support.real_count import RealCount
@@ -70,5 +70,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     is_needed = any(item.get_closest_marker("kafka") for item in session.items)
     if is_needed and not session.config.option.collectonly:
         capture = session.config.pluginmanager.getplugin("capturemanager")
-        with capture.global_and_fixture_disabled(), kafka_folder():
-            pass
+        try:
+            with capture.global_and_fixture_disabled(), kafka_folder():
+                pass
+        except JarsMissing as error:
+            pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)

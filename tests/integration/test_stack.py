@@ -1,5 +1,6 @@
 """The servers that the other tests stand on: real, apart from one another, and crash-safe."""
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 
 from tests.support.eventually import eventually
+from tests.support.kafka_jars import Jar
 from tests.support.kafka_server import Kafka
 from tests.support.stack import running_kafka, running_postgres
 
@@ -85,3 +87,13 @@ def test_leaves_nothing_when_its_user_is_killed() -> None:
 
         server.wait(timeout=30)
         eventually(lambda: not Path(folder.strip()).exists())
+
+
+def test_a_jar_that_is_not_the_locked_one_is_not_used(tmp_path: Path) -> None:
+    jar = Jar("group:artifact:1", hashlib.sha512(b"locked").hexdigest())
+
+    (tmp_path / "artifact-1.jar").write_bytes(b"locked")
+    assert jar.is_in(tmp_path)
+
+    (tmp_path / "artifact-1.jar").write_bytes(b"locked?")
+    assert not jar.is_in(tmp_path)

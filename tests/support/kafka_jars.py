@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from maven_artifact import Artifact, Downloader
+from maven_artifact import Artifact, Downloader, RequestException
 from rich.console import Console
 from rich.progress import track
 
@@ -25,6 +25,10 @@ LOCK = Path(__file__).with_name("kafka-jars.lock")
 FETCH_ATTEMPTS_MAX = 3
 FETCH_TIMEOUT_S = 60
 FETCHES_AT_ONCE = 4
+
+
+class JarsMissing(Exception):
+    """Kafka is not in the cache and could not be fetched, or is not what the lock file says."""
 
 
 class Jar(NamedTuple):
@@ -92,15 +96,16 @@ def fetch_one(jar: Jar, folder: Path) -> None:
     for attempt in range(1, FETCH_ATTEMPTS_MAX + 1):
         try:
             download(jar, partial)
-        except Exception:  # the client wraps every failure in its own kind
+        except (RequestException, OSError) as error:
             if attempt == FETCH_ATTEMPTS_MAX:
-                raise
+                message = f"{jar.coordinates} could not be fetched: {error}"
+                raise JarsMissing(message) from error
         else:
             break
     if not jar.matches(partial):
         partial.unlink()
         message = f"{jar.coordinates} is not what kafka-jars.lock says it is"
-        raise RuntimeError(message)
+        raise JarsMissing(message)
     partial.replace(folder / jar.file_name)
 
 

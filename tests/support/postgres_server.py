@@ -87,17 +87,20 @@ def programs_for(account: pwd.struct_passwd | None, folder: Path) -> Path:
     """PostgreSQL's programs, in a place where `account` may run them.
 
     Root's own folders are closed to others, and a virtual environment may lie in one: then the
-    programs come along.
+    programs come along, with the libraries that lie beside their package.
     """
     package = importlib.util.find_spec(PACKAGE)
     assert package is not None
     assert package.origin is not None
-    installed = Path(package.origin).parent / "pginstall18"
-    if account is None or run(installed / "bin/postgres", "--version", account=account) is None:
-        return installed / "bin"
-    copy = folder / "programs"
-    shutil.copytree(installed, copy, symlinks=True)
-    return copy / "bin"
+    installed = Path(package.origin).parent
+    programs = installed / "pginstall18" / "bin"
+    if account is None or run(programs / "postgres", "--version", account=account) is None:
+        return programs
+    copies = folder / "programs"
+    for part in installed.parent.glob(f"{PACKAGE}*/"):
+        ignored = shutil.ignore_patterns("pginstall", "__pycache__")
+        shutil.copytree(part, copies / part.name, symlinks=True, ignore=ignored)
+    return copies / programs.relative_to(installed.parent)
 
 
 def make_cluster(programs: Path, account: pwd.struct_passwd | None, folder: Path) -> None:
