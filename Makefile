@@ -2,6 +2,9 @@
 PYTHON ?= python3
 ARGS ?=
 VENV := .venv/bin
+# The rules of each service are covered branch by branch, by the tests that take seconds.
+DOMAINS := $(foreach service,ledger rewards notify,--cov=services.$(service).domain)
+COVERED := $(DOMAINS) --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
 .DEFAULT_GOAL := help
 .PHONY: help run test check stack bench chaos format lock run-environment test-environment
 
@@ -19,7 +22,7 @@ check: test-environment ## format, lint, types, import rules, and the tests that
 	@$(VENV)/ruff check --quiet .
 	@$(VENV)/mypy
 	@$(VENV)/lint-imports --no-logo
-	@$(VENV)/python -m pytest -q tests/architecture tests/unit tests/contract
+	@$(VENV)/python -m pytest -q tests/architecture tests/unit tests/contract $(COVERED)
 
 stack: test-environment ## Kafka and PostgreSQL for a developer's shell, until Ctrl-C
 	@$(VENV)/python -m tests.support.stack $(ARGS)

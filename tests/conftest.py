@@ -8,12 +8,18 @@ by `request.getfixturevalue`, as suites over several implementations do, carries
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.support.kafka_jars import JarsMissing, kafka_folder
 from tests.support.kafka_server import Kafka
 from tests.support.postgres_server import Postgres
 from tests.support.real_count import RealCount
 from tests.support.stack import Stack, running_kafka, running_postgres
+
+
+# How long one example takes says more about the machine than about the code.
+settings.register_profile("stampbook", deadline=None)
+settings.load_profile("stampbook")
 
 
 @pytest.fixture(scope="session")
