@@ -132,7 +132,7 @@ def command(
     if not errors:
         errors = _beyond_the_schema(type_, data, rules=rules)
     if errors:
-        raise Malformed("invalid-content", f"{len(errors)} fields of this {type_} are bad", errors)
+        raise Malformed("invalid", f"{len(errors)} fields of this {type_} are bad", errors)
     content = canonical(data)
     return Command(
         source=source,
@@ -162,7 +162,7 @@ def read(record: Record, *, rules: Rules) -> Command:
     }
     if not _ENVELOPE.is_valid(attributes):
         errors = _ENVELOPE.errors(attributes)
-        raise Malformed("invalid-content", "not a command that the ledger knows", errors)
+        raise Malformed("invalid", "not a command that the ledger knows", errors)
     try:
         data = decode(bytes(envelope.data))
     except NotJson as error:
@@ -185,7 +185,7 @@ def _structured(record: Record) -> _Envelope:
             errors = _ENVELOPE.errors(decode(record.value))
         except NotJson as no_json:
             raise Malformed("not-json", str(no_json)) from None
-        raise Malformed("invalid-content", str(error), errors) from None
+        raise Malformed("invalid", str(error), errors) from None
     for name, value in record.headers:
         if name == "traceparent":
             return msgspec.structs.replace(envelope, traceparent=value.decode("ascii", "replace"))
