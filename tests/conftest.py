@@ -16,7 +16,6 @@ from tests.support.postgres_server import Postgres
 from tests.support.real_count import RealCount
 from tests.support.stack import Stack, running_kafka, running_postgres
 
-
 # How long one example takes says more about the machine than about the code.
 settings.register_profile("stampbook", deadline=None)
 settings.load_profile("stampbook")
