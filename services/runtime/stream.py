@@ -158,11 +158,11 @@ class Stream(Protocol):
         ...
 
     def producer(self) -> Producer:
-        """A producer of its own, to be closed by the caller."""
+        """A producer for one caller, who closes it."""
         ...
 
     def reader(self, topic: str) -> Reader:
-        """A reader of its own, to be closed by the caller; it reads nothing before ``seek``."""
+        """A reader for one caller, who closes it. Reading begins with ``seek``."""
         ...
 
     def last(self, topic: str, partition: int) -> Record | None:
@@ -178,7 +178,7 @@ class Stream(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of everything. Producers and readers of this stream fail from now on."""
+        """Close all producers and answer no more; readers are closed by whoever reads."""
         ...
 
 

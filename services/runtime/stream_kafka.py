@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
+from weakref import WeakSet
 
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
@@ -25,7 +26,8 @@ from services.runtime.stream_kafka_client import (
     ConsumerClient,
 )
 from services.runtime.stream_kafka_producer import KafkaProducer
-from services.runtime.stream_kafka_reader import KafkaReader, to_record
+from services.runtime.stream_kafka_reader import KafkaReader
+from services.runtime.stream_kafka_records import to_record
 
 _ANSWER_TIMEOUT_MS: Final = int(ANSWER_TIMEOUT_S * 1000)
 _DAY_MS: Final = 24 * 3_600 * 1000
@@ -49,6 +51,7 @@ class KafkaStream:
         self._cluster = cluster
         self._partitions = partitions
         self._counts: dict[str, int] = {}
+        self._producers: WeakSet[KafkaProducer] = WeakSet()
         self._asker: ConsumerClient | None = None
         self._asking = threading.Lock()
         self._is_closed = False
@@ -76,7 +79,9 @@ class KafkaStream:
         return self._counts[topic]
 
     def producer(self) -> KafkaProducer:
-        return KafkaProducer(self._cluster, self.partition_count)
+        producer = KafkaProducer(self._cluster, self.partition_count)
+        self._producers.add(producer)
+        return producer
 
     def reader(self, topic: str) -> KafkaReader:
         return KafkaReader(topic, self._cluster, self._end_offsets)
@@ -103,6 +108,8 @@ class KafkaStream:
         """Nothing to do: the topic's retention time does it."""
 
     def close(self) -> None:
+        for producer in list(self._producers):
+            producer.close()
         with self._asking:
             self._is_closed = True
             self._drop_asker()
@@ -131,6 +138,8 @@ class KafkaStream:
                     "retention.ms": str(_RETENTION_MS.get(topic, _FOR_EVER_MS)),
                     "retention.bytes": "-1",
                     "cleanup.policy": "delete",
+                    # Others may compress as they like; our reader cannot undo all of it.
+                    "compression.type": "uncompressed",
                     "max.message.bytes": str(REQUEST_BYTES_MAX),
                 },
             }

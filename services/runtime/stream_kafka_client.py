@@ -17,6 +17,7 @@ from kafka.errors import KafkaError
 from kafka.net.compat import KafkaNetClient
 
 from services.runtime.stream import MESSAGE_BYTES_MAX, StreamUnavailable
+from services.runtime.stream_kafka_records import FoundRecord, read_any_header
 
 ANSWER_TIMEOUT_S: Final = 5.0  # for a question that a living broker answers in milliseconds
 DELIVERY_TIMEOUT_S: Final = 20.0  # longer than a killed broker needs to come back
@@ -48,21 +49,6 @@ class ProducerClient(Protocol):
         partition: int,
     ) -> Acknowledgement: ...
     def close(self, timeout: float) -> None: ...
-
-
-class FoundRecord(Protocol):
-    """A message as KafkaConsumer gives it. Whoever wrote it may have left out key or value."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
 class Partition(Protocol):
@@ -163,6 +149,7 @@ class Cluster:
         Raises:
             StreamUnavailable: no broker answers.
         """
+        read_any_header()
         client: ConsumerClient = self._connect(
             KafkaConsumer,
             group_id=None,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 from kafka.errors import KafkaError
@@ -13,9 +14,9 @@ from services.runtime.stream_kafka_client import (
     ANSWER_TIMEOUT_S,
     Cluster,
     ConsumerClient,
-    FoundRecord,
     Partition,
 )
+from services.runtime.stream_kafka_records import to_record
 
 _ANSWER_TIMEOUT_MS: Final = int(ANSWER_TIMEOUT_S * 1000)
 _ASK_AFTER_S: Final = 5.0  # of silence, whether the broker is still there
@@ -37,7 +38,7 @@ class KafkaReader:
     def seek(self, offsets: Mapping[int, int]) -> None:
         consumer = self._consumer = self._consumer or self._cluster.consumer()
         self._partitions = self._cluster.partitions(self._topic, offsets)
-        try:
+        with self._told():
             firsts = consumer.beginning_offsets(self._partitions, _ANSWER_TIMEOUT_MS)
             ends = consumer.end_offsets(self._partitions, _ANSWER_TIMEOUT_MS)
             consumer.assign(self._partitions)
@@ -45,20 +46,22 @@ class KafkaReader:
                 offset = offsets[each.partition]
                 is_there = firsts[each] <= offset <= ends[each]
                 consumer.seek(each, offset if is_there else firsts[each])
-        except KafkaError as error:
-            raise StreamUnavailable(f"cannot seek {self._topic}: {error}") from error
         self._answered_at_s = time.monotonic()
 
     def poll(self, *, max_records: int, timeout_s: float) -> list[Record]:
-        consumer = self._consumer
-        assert consumer is not None, "seek comes first"
+        if self._consumer is None:
+            raise StreamUnavailable("the reader is closed, or failed: seek again")
         try:
-            found = consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
-            if not found:
-                self._make_sure_of_the_broker(consumer)
-                return []
-        except KafkaError as error:
-            raise StreamUnavailable(f"cannot read {self._topic}: {error}") from error
+            with self._told():
+                found = self._consumer.poll(
+                    timeout_ms=int(timeout_s * 1000), max_records=max_records
+                )
+        except StreamUnavailable:
+            self.close()  # whatever made it fail once would make it hang the next time
+            raise
+        if not found:
+            self._make_sure_of_the_broker(self._consumer)
+            return []
         self._answered_at_s = time.monotonic()
         return [to_record(where.partition, each) for where, some in found.items() for each in some]
 
@@ -74,20 +77,17 @@ class KafkaReader:
         """To the client no news and no broker are the same; to a role they are not.
 
         Raises:
-            KafkaError: no answer.
+            StreamUnavailable: no answer. Polling again asks again.
         """
         if self._partitions and time.monotonic() - self._answered_at_s > _ASK_AFTER_S:
-            consumer.end_offsets(self._partitions, _ANSWER_TIMEOUT_MS)
+            with self._told():
+                consumer.end_offsets(self._partitions, _ANSWER_TIMEOUT_MS)
             self._answered_at_s = time.monotonic()
 
-
-def to_record(partition: int, found: FoundRecord) -> Record:
-    """A message as any Kafka client may have written it; what it left out is empty."""
-    return Record(
-        partition,
-        found.offset,
-        (found.key or b"").decode(errors="backslashreplace"),
-        found.value or b"",
-        tuple((name, value or b"") for name, value in found.headers) if found.headers else (),
-        found.timestamp,
-    )
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """The client's errors in the stream's words."""
+        try:
+            yield
+        except KafkaError as error:
+            raise StreamUnavailable(f"cannot read {self._topic}: {error}") from error

@@ -124,6 +124,7 @@ class SqliteStream:
         return SqliteProducer(self._appender)
 
     def reader(self, topic: str) -> SqliteReader:
+        self._refuse_when_closed()
         with _told(self._path):
             return SqliteReader(topic, self._path, self._bells)
 
@@ -152,10 +153,13 @@ class SqliteStream:
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        if self._closed.is_set():
-            raise StreamUnavailable("the stream is closed")
+        self._refuse_when_closed()
         with _told(self._path), closing(_connect(self._path)) as connection:
             yield connection
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed.is_set():
+            raise StreamUnavailable("the stream is closed")
 
 
 class SqliteProducer:
