@@ -102,7 +102,7 @@ class Span:
 class _Tracing:
     """Of the process, as logging is."""
 
-    is_on = False
+    tracer: trace.Tracer | None = None
 
 
 def span(
@@ -112,13 +112,15 @@ def span(
 
     Without ``parent`` the span that is open around it is the parent.
     """
-    return _recorded(name, parent, attributes) if _Tracing.is_on else Span(parent)
+    tracer = _Tracing.tracer
+    return Span(parent) if tracer is None else _recorded(tracer, name, parent, attributes)
 
 
 @contextmanager
-def _recorded(name: str, parent: str | None, attributes: dict[str, Attribute]) -> Iterator[Span]:
+def _recorded(
+    tracer: trace.Tracer, name: str, parent: str | None, attributes: dict[str, Attribute]
+) -> Iterator[Span]:
     context = _propagator.extract({"traceparent": parent}) if parent else None
-    tracer = trace.get_tracer("stampbook")
     with tracer.start_as_current_span(name, context=context, attributes=attributes) as recorded:
         carrier: dict[str, str] = {}
         _propagator.inject(carrier)
@@ -161,10 +163,9 @@ def configure_tracing(service: str, role: str, *, endpoint: str | None) -> None:
     named = {"service.namespace": "stampbook", "service.name": f"{service}-{role}"}
     provider = sdk.TracerProvider(resource=resources.Resource.create(named))
     provider.add_span_processor(export.BatchSpanProcessor(otlp.OTLPSpanExporter()))
-    start_tracing(provider)
+    record_spans(provider)
 
 
-def start_tracing(provider: trace.TracerProvider) -> None:
-    """Record spans with ``provider`` from now on."""
-    trace.set_tracer_provider(provider)
-    _Tracing.is_on = True
+def record_spans(provider: trace.TracerProvider | None) -> None:
+    """From now on give every span to ``provider``; None switches tracing off."""
+    _Tracing.tracer = None if provider is None else provider.get_tracer("stampbook")

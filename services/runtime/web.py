@@ -225,7 +225,7 @@ def ndjson(request: Request, lines: AsyncIterator[bytes]) -> Response:
 async def _until_stopping(request: Request, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     stopping = asyncio.ensure_future(request.app.state.stopping.wait())
     try:
-        while not stopping.done():
+        while True:
             coming = asyncio.ensure_future(anext(lines, None))
             try:
                 await asyncio.wait({coming, stopping}, return_when=asyncio.FIRST_COMPLETED)
