@@ -1,0 +1,5 @@
+"""`python -m stampbook` is `stampbook`."""
+
+from stampbook.cli import app
+
+app(prog_name="stampbook")
