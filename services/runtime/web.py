@@ -143,18 +143,36 @@ def prefer_wait_s(request: Request, default: float | None) -> float | None:
     ``wait=N`` counts up to `WAIT_S_MAX`; ``respond-async`` alone means not to wait; whatever else
     is preferred or malformed is ignored, as the RFC asks. The answer gets ``Preference-Applied``.
     """
-    preferences: dict[str, str] = {}
-    for name, value in _PREFERENCE.findall(",".join(request.headers.getlist("prefer"))):
-        preferences.setdefault(name.lower(), value.strip('"'))  # of doubles the first one counts
+    preferences = _preferences(request)
     seconds = preferences.get("wait", "")
     if _SECONDS.fullmatch(seconds):
         wait_s = min(int(seconds), WAIT_S_MAX)
-        request.state.preference_applied = f"wait={wait_s}"
+        _apply(request, f"wait={wait_s}")
         return float(wait_s)
     if "respond-async" in preferences:
-        request.state.preference_applied = "respond-async"
+        _apply(request, "respond-async")
         return None
     return default
+
+
+def prefers(request: Request, preference: str) -> bool:
+    """Whether the caller asks for something that the door will do."""
+    is_preferred = preference in _preferences(request)
+    if is_preferred:
+        _apply(request, preference)
+    return is_preferred
+
+
+def _preferences(request: Request) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in _PREFERENCE.findall(",".join(request.headers.getlist("prefer"))):
+        found.setdefault(name.lower(), value.strip('"'))  # of doubles the first one counts
+    return found
+
+
+def _apply(request: Request, preference: str) -> None:
+    before = getattr(request.state, "preference_applied", None)
+    request.state.preference_applied = f"{before}, {preference}" if before else preference
 
 
 def traceparent(request: Request) -> str | None:
