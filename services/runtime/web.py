@@ -143,16 +143,12 @@ def prefer_wait_s(request: Request, default: float | None) -> float | None:
     ``wait=N`` counts up to `WAIT_S_MAX`; ``respond-async`` alone means not to wait; whatever else
     is preferred or malformed is ignored, as the RFC asks. The answer gets ``Preference-Applied``.
     """
-    preferences = _preferences(request)
-    seconds = preferences.get("wait", "")
+    seconds = _preferences(request).get("wait", "")
     if _SECONDS.fullmatch(seconds):
         wait_s = min(int(seconds), WAIT_S_MAX)
         _apply(request, f"wait={wait_s}")
         return float(wait_s)
-    if "respond-async" in preferences:
-        _apply(request, "respond-async")
-        return None
-    return default
+    return None if prefers(request, "respond-async") else default
 
 
 def prefers(request: Request, preference: str) -> bool:
@@ -164,10 +160,8 @@ def prefers(request: Request, preference: str) -> bool:
 
 
 def _preferences(request: Request) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in _PREFERENCE.findall(",".join(request.headers.getlist("prefer"))):
-        found.setdefault(name.lower(), value.strip('"'))  # of doubles the first one counts
-    return found
+    found = _PREFERENCE.findall(",".join(request.headers.getlist("prefer")))
+    return {name.lower(): value.strip('"') for name, value in reversed(found)}  # the first counts
 
 
 def _apply(request: Request, preference: str) -> None:
