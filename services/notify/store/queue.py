@@ -20,7 +20,7 @@ from services.runtime.database import Connection, Database, Row
 
 BELL = "deliveries"  # rings when there may be something to send
 ROWS_OF_A_LINE_MAX = 16
-_PULLED_FORWARD_AT_ONCE_MAX = 1_000
+_AT_ONCE_MAX = 1_000
 
 _COLUMNS = (
     "endpoint",
@@ -291,11 +291,11 @@ def _tried(endpoint: int, outcomes: Iterable[Outcome]) -> Iterable[Mapping[str, 
 
 def pull_forward(database: Database, endpoint: int, *, now: datetime) -> None:
     """Try at once whatever waits for its next try, because the endpoint is well again."""
-    params = {"endpoint": endpoint, "now": micros(now), "limit": _PULLED_FORWARD_AT_ONCE_MAX}
+    params = {"endpoint": endpoint, "now": micros(now), "limit": _AT_ONCE_MAX}
     while True:
         with database.write() as connection:
             lines = [line for (line,) in connection.rows(_TO_PULL, params)]
             connection.execute_many(_PULL, [{**params, "line": line} for line in sorted(lines)])
             connection.ring(BELL)
-        if len(lines) < _PULLED_FORWARD_AT_ONCE_MAX:
+        if len(lines) < _AT_ONCE_MAX:
             return
