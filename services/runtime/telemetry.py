@@ -1,10 +1,12 @@
 """What a process tells those who run it: log lines, and spans when tracing is switched on."""
 
+import atexit
 import logging
 import re
 import sys
+import threading
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from importlib import import_module
@@ -23,6 +25,7 @@ Attribute = str | int | float | bool
 _NO_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 _TOO_CHATTY = ("asyncio", "httpx", "httpcore", "kafka", "uvicorn.access")
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_LAST_SPANS_TIMEOUT_S = 1.0
 _propagator = TraceContextTextMapPropagator()
 
 
@@ -161,9 +164,17 @@ def configure_tracing(service: str, role: str, *, endpoint: str | None) -> None:
         logger.warning("tracing stays off: the extra 'otel' is not installed")
         return
     named = {"service.namespace": "stampbook", "service.name": f"{service}-{role}"}
-    provider = sdk.TracerProvider(resource=resources.Resource.create(named))
+    provider = sdk.TracerProvider(resource=resources.Resource.create(named), shutdown_on_exit=False)
     provider.add_span_processor(export.BatchSpanProcessor(otlp.OTLPSpanExporter()))
     record_spans(provider)
+    atexit.register(_flush, provider.force_flush)
+
+
+def _flush(flush: Callable[[], object]) -> None:
+    """Send the last spans, unless nobody takes them: that must not keep a process from ending."""
+    thread = threading.Thread(target=flush, name="last-spans", daemon=True)
+    thread.start()
+    thread.join(_LAST_SPANS_TIMEOUT_S)
 
 
 def record_spans(provider: trace.TracerProvider | None) -> None:

@@ -1,18 +1,31 @@
 """Processes end as they are told to: in order, within 5 s, with a status that scripts can use."""
 
 import http.client
+import http.server
 import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from tests.support.eventually import eventually
 from tests.support.server import free_port
+
+TRACING = """
+import os, sys
+os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = sys.argv[1]
+from services.runtime.telemetry import configure_tracing, span
+
+configure_tracing("test", "role", endpoint=sys.argv[1])
+with span("work", purchase="17"):
+    print("works", flush=True)
+"""
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -189,3 +202,41 @@ def test_an_api_whose_store_is_away_at_first_comes_up(start: Start) -> None:
     process.send_signal(signal.SIGTERM)
     _, log = process.communicate(timeout=30)
     assert json.loads(log.splitlines()[0])["reason"] == "not yet"
+
+
+class Collector(http.server.BaseHTTPRequestHandler):
+    """Takes spans and remembers how many requests brought some."""
+
+    received: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.received.append(self.path)
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nobody reads it."""
+
+
+def test_a_process_that_ends_sends_its_last_spans(start: Start) -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector) as collector:
+        threading.Thread(target=collector.serve_forever, daemon=True).start()
+        process = start(TRACING, f"http://127.0.0.1:{collector.server_port}")
+        _, log = process.communicate(timeout=30)
+        collector.shutdown()
+
+    assert (process.returncode, log) == (0, "")
+    assert Collector.received == ["/v1/traces"]
+
+
+def test_a_process_whose_collector_is_away_ends_all_the_same(start: Start) -> None:
+    process = start(TRACING, f"http://127.0.0.1:{free_port()}")
+    assert process.stdout is not None
+    process.stdout.readline()
+    traced_at = time.monotonic()
+
+    process.communicate(timeout=30)
+
+    assert time.monotonic() - traced_at < 5
+    assert process.returncode == 0
