@@ -22,7 +22,8 @@ from services.runtime.clock import rfc3339
 from services.runtime.database import Connection
 from services.runtime.eventlog import Entry, EventLog, Head, event_id_at
 
-_LOTS_PER_READ = 64
+_LOTS_AT_FIRST = 16  # most redemptions touch one or two
+_LOTS_PER_READ = 256
 _ACCOUNTS_MAX = 200_000
 
 
@@ -149,14 +150,15 @@ class Books:
             covered = sum(lot.points_left for lot in lots)
             if shelf.is_complete or covered >= points:
                 return lots
+            limit = _LOTS_AT_FIRST if shelf.last is None else _LOTS_PER_READ
             found = store.load_spendable(
-                self._connection, member, unit, after=shelf.last, limit=_LOTS_PER_READ
+                self._connection, member, unit, after=shelf.last, limit=limit
             )
             for stored in found:
                 if stored.lot.lot not in self._lots:
                     self._remember(stored)
             shelf.last = found[-1] if found else shelf.last
-            shelf.is_complete = len(found) < _LOTS_PER_READ
+            shelf.is_complete = len(found) < limit
 
     def event_at(self, position: int) -> wire.Recorded:
         """An event of the log, or one that this batch has written."""

@@ -27,6 +27,7 @@ from services.runtime.database import (
 _LOG = logging.getLogger(__name__)
 _CONNECTIONS_MAX = 10
 _WAIT_FOR_CONNECTION_S = 5.0
+_COPY_FROM_ROWS = 100  # below, the extra round trips of COPY cost more than it saves
 _LISTEN_PAUSE_S = 1.0
 # A writer that stalls inside a transaction must not hold its locks for ever.
 _OPTIONS = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
@@ -69,6 +70,9 @@ class PostgresConnection:
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         if not rows:
             return
+        if len(rows) < _COPY_FROM_ROWS:
+            self._insert_arrays(table, columns, rows, on_conflict="")
+            return
         types = self._types_of(table)
         names = ", ".join(columns)
         with (
@@ -84,17 +88,10 @@ class PostgresConnection:
     ) -> None:
         if not rows:
             return
-        types = self._types_of(table)
-        arrays = ", ".join(f"%({column})b::{types[column]}[]" for column in columns)
         changes = ", ".join(f"{c} = excluded.{c}" for c in columns if c not in key)
         action = f"DO UPDATE SET {changes}" if changes else "DO NOTHING"
-        statement = (
-            f"INSERT INTO {table} ({', '.join(columns)}) "  # noqa: S608
-            f"SELECT * FROM unnest({arrays}) "
-            f"ON CONFLICT ({', '.join(key)}) {action}"
-        )
-        values = dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))
-        self.raw.execute(statement.encode(), values)
+        on_conflict = f" ON CONFLICT ({', '.join(key)}) {action}"
+        self._insert_arrays(table, columns, rows, on_conflict=on_conflict)
 
     def ring(self, bell: str) -> None:
         self.raw.execute("SELECT pg_notify(%s, '')", (bell,))
@@ -106,6 +103,18 @@ class PostgresConnection:
                 yield
         except psycopg.errors.UniqueViolation as error:
             raise Conflict(str(error)) from error
+
+    def _insert_arrays(
+        self, table: str, columns: Sequence[str], rows: Sequence[Row], *, on_conflict: str
+    ) -> None:
+        types = self._types_of(table)
+        arrays = ", ".join(f"%({column})b::{types[column]}[]" for column in columns)
+        statement = (
+            f"INSERT INTO {table} ({', '.join(columns)}) "  # noqa: S608
+            f"SELECT * FROM unnest({arrays}){on_conflict}"
+        )
+        values = dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))
+        self.raw.execute(statement.encode(), values)
 
     def _types_of(self, table: str) -> dict[str, str]:
         if table not in self._types:
