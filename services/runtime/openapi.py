@@ -7,8 +7,10 @@ and `gives`. What holds for every route is written down once, here.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from starlette.requests import Request
+
 from services.runtime.contracts import Contract
-from services.runtime.problems import MEDIA_TYPE
+from services.runtime.problems import MEDIA_TYPE, ParameterError, bad_parameters
 
 Json = dict[str, Any]
 
@@ -25,8 +27,12 @@ PREFER: Json = {
     "schema": {"type": "string"},
 }
 
-_CODES = {401: "key-missing, key-unknown", 403: "role-not-allowed", 503: "unavailable"}
-_CODES_OF_PARAMETERS = {422: "invalid-parameter"}
+_CODES = {
+    401: "key-missing, key-unknown",
+    403: "role-not-allowed",
+    422: "invalid-parameter",
+    503: "unavailable",
+}
 _CODES_OF_BODIES = {
     400: "not-json",
     413: "too-large",
@@ -78,11 +84,32 @@ def complete(document: Json) -> Json:
     return document
 
 
+async def refuse_unknown_parameters(request: Request) -> None:
+    """A dependency of every route: a misspelt ``known_at`` must not be answered with today.
+
+    Raises:
+        Problem: 422 for a query parameter that the document does not know.
+    """
+    if not request.query_params:
+        return
+    paths = request.app.openapi()["paths"]
+    operation = paths.get(request.scope["route"].path, {}).get(request.method.lower())
+    if operation is None:
+        return  # not in the document: health and the document itself
+    known = {each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"}
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        raise bad_parameters(
+            [
+                ParameterError(parameter=name, code="unknown-parameter", detail="is not known here")
+                for name in unknown
+            ]
+        )
+
+
 def _complete(operation: Json) -> None:
     responses = operation["responses"]
     codes = dict(_CODES)
-    if operation.get("parameters"):
-        codes |= _CODES_OF_PARAMETERS
     if "requestBody" in operation:
         codes |= _CODES_OF_BODIES
     for status, always in codes.items():

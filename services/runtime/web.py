@@ -24,7 +24,7 @@ from services.runtime.clock import parse_rfc3339
 from services.runtime.contracts import Contract, decode
 from services.runtime.door import Door
 from services.runtime.health import PATHS, Health
-from services.runtime.openapi import complete
+from services.runtime.openapi import complete, refuse_unknown_parameters
 from services.runtime.problems import Problem
 
 JSON = "application/json"
@@ -62,6 +62,7 @@ def application(
         title=title,
         version=version,
         lifespan=lifespan,
+        dependencies=[Depends(refuse_unknown_parameters)],
         redirect_slashes=False,
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},

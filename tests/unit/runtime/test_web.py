@@ -227,6 +227,15 @@ async def test_every_bad_parameter_is_named_at_once() -> None:
     }
 
 
+async def test_a_misspelt_parameter_is_refused_and_not_ignored() -> None:
+    response = await read_page("limit=1&know_at=2018-01-01T00:00:00Z")
+
+    assert (response.status_code, response.json()["code"]) == (422, "invalid-parameter")
+    assert {(each["parameter"], each["code"]) for each in response.json()["errors"]} == {
+        ("know_at", "unknown-parameter"),
+    }
+
+
 @pytest.mark.parametrize("id_", ["one@example.com", ".hidden", "a" * 65, "a%20b", "a%0A", "%F0%9F"])
 async def test_an_id_outside_the_alphabet_is_refused(id_: str) -> None:
     async with client() as door:
