@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import pytest
 from eventsourcing.persistence import ApplicationRecorder
-from eventsourcing.tests.persistence import (
-    ApplicationRecorderTestCase,
-    NonInterleavingNotificationIDsBaseCase,
-)
 
 from services.runtime.database import Conflict, Database
 from services.runtime.eventlog import Entry, EventLog, Filter, Head, chained, event_id_at
 from tests.support.databases import migrated
+
+with warnings.catch_warnings():  # the library's tests reset everybody's filters when imported
+    from eventsourcing.tests.persistence import (
+        ApplicationRecorderTestCase,
+        NonInterleavingNotificationIDsBaseCase,
+    )
 
 
 class OnSQLite:
