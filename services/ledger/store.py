@@ -184,11 +184,11 @@ def load_waiting(connection: Connection, purchases: Sequence[bytes]) -> list[Wai
 
 
 def list_waiting(
-    connection: Connection, *, after: str = "", limit: int, until: datetime | None = None
+    connection: Connection, *, after: bytes = b"", limit: int, until: datetime | None = None
 ) -> list[WaitingReturn]:
-    """Waiting returns by id; with ``until`` only those whose time is up."""
+    """Waiting returns by command; with ``until`` only those whose time is up."""
     rows = connection.rows(
-        f"{_WAITING} WHERE id > :after AND until <= :until ORDER BY id LIMIT :limit",
+        f"{_WAITING} WHERE command > :after AND until <= :until ORDER BY command LIMIT :limit",
         {
             "after": after,
             "until": NEVER_US if until is None else micros(until),
