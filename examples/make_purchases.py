@@ -15,7 +15,8 @@ quantity      as in the data; it is 0 on some real lines (coupons, deposits) and
 purchased_at  `transaction_timestamp` is an instant in UTC without saying so: the data's weeks turn
               at 05:00 in winter and at 04:00 in summer, which is midnight in America/New_York. So
               it is read as UTC and written in the shop's local time, with its offset.
-categories    department, product category and product type, from the product table.
+categories    department, product category and product type, from the product table; where it says
+              nothing, none.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def read_lines() -> pd.DataFrame:
     lines = tables["transactions"].sort_values(
         ["transaction_timestamp", "basket_id"], kind="stable", ignore_index=True
     )
-    lines["categories"] = lines["product_id"].map(categories)
+    # Some articles that were sold are missing from the product table.
+    lines["categories"] = [categories.get(product, []) for product in lines["product_id"]]
     lines["amount_minor"] = (lines["sales_value"] * 100).round().astype("int64")
     utc = lines["transaction_timestamp"].dt.tz_localize("UTC")
     lines["purchased_at"] = utc.dt.tz_convert(SHOPS_TIME_ZONE)
