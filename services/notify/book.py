@@ -15,8 +15,8 @@ from typing import Final
 
 from services.notify.lane import Lane, Line
 from services.notify.slots import Slots
-from services.notify.store import endpoints, queue
-from services.notify.store.queue import Outcome
+from services.notify.store import endpoints, turns
+from services.notify.store.turns import Outcome
 from services.runtime.database import Database, DatabaseUnavailable
 from services.runtime.ownership import Fenced
 
@@ -94,6 +94,6 @@ class Book:
         with self._database.write() as connection:
             self._slots.confirm_in(connection, [lane.number for lane in lanes])
             for lane in lanes:
-                queue.record(connection, lane.number, by_lane[lane])
+                turns.record(connection, lane.number, by_lane[lane])
                 if lane.health != lane.health_noted:
                     endpoints.save_health(connection, lane.number, lane.health)

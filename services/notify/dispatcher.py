@@ -25,8 +25,8 @@ from services.notify.domain.retries import Attempt, Delivered
 from services.notify.lane import Lane, Line
 from services.notify.sender import Sender
 from services.notify.slots import SLOTS, Slots
-from services.notify.store import endpoints, history, queue
-from services.notify.store.queue import Due, Outcome
+from services.notify.store import endpoints, history, queue, turns
+from services.notify.store.turns import Due, Outcome
 from services.runtime.clock import Clock
 from services.runtime.database import Database, DatabaseUnavailable
 from services.runtime.health import counter, duration_s
@@ -137,7 +137,7 @@ class Dispatcher:
             with self._database.read() as connection:
                 for is_retry, limit in ((True, retries_max), (False, fresh_max)):
                     if limit > len(found):
-                        found += queue.due(
+                        found += turns.due(
                             connection,
                             endpoint.number,
                             now=self.now(),
@@ -222,7 +222,7 @@ class Dispatcher:
                 generation = endpoints.generation(connection)
                 changed = generation != self._generation
                 everybody = endpoints.everybodys(connection) if changed else None
-                return generation, everybody, queue.endpoints_due(connection, now=self.now())
+                return generation, everybody, turns.endpoints_due(connection, now=self.now())
 
         self._generation, everybody, due = await _on(self._readers, found)
         if everybody is not None:

@@ -21,7 +21,7 @@ from services.notify.domain import retries
 from services.notify.domain.endpoints import Endpoint, EndpointState
 from services.notify.domain.retries import Again, Attempt, Delivered
 from services.notify.domain.signing import secret_key
-from services.notify.store.queue import Due, Outcome
+from services.notify.store.turns import Due, Outcome
 
 
 @dataclass(slots=True)
@@ -178,14 +178,14 @@ class Lane:
         """Send a line's deliveries one after another, until one does not arrive."""
         try:
             while line.waiting and self._may_send():
-                if not await self._try(line, line.waiting.popleft()):
+                if not await self._try(line.waiting.popleft()):
                     break
         finally:
             self._under_way -= 1
             self._desk.report_end(self, line)
             self._start()
 
-    async def _try(self, line: Line, due: Due) -> bool:
+    async def _try(self, due: Due) -> bool:
         attempt = await self._desk.send(self.endpoint, self._key, due)
         verdict = retries.judge(
             attempt,
@@ -195,7 +195,7 @@ class Lane:
             failing_since=self.health.failing_since,
             luck=self._desk.luck(),
         )
-        self._desk.report(self, Outcome(line.name, due.position, attempt, verdict))
+        self._desk.report(self, Outcome(due, attempt, verdict))
         before, self.health = self.health, self.health.after(verdict, attempt)
         if isinstance(verdict, Delivered):
             self.was_revived |= before.was_outage

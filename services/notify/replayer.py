@@ -165,17 +165,18 @@ class Replayer:
             met = self._join_projector(connection, each.endpoint, page.parts)
             self._footing.ownership.confirm(connection, term)
             deliveries = _fitting(connection, each, endpoint, page.events)
+            now = self._footing.clock()
             if each.number == replays.BEGINNING:
-                queue.enqueue(connection, deliveries, now=self._footing.clock())
+                queue.enqueue(connection, deliveries, now=now)
             else:
-                queue.enqueue_again(connection, deliveries, now=self._footing.clock())
+                queue.enqueue_again(connection, deliveries, round_=each.number, now=now)
             is_done = {
                 part: part.next_offset >= part.until_offset or part.partition in met
                 for part in page.parts
             }
             if not replays.save(connection, each, is_done, len(deliveries)):
                 return []
-            replays.finish_if_done(connection, each, now=self._footing.clock())
+            replays.finish_if_done(connection, each, now=now)
         return [part for part, done in is_done.items() if not done]
 
     def _join_projector(
@@ -229,7 +230,7 @@ def _is_since(event: Event, since: datetime | None) -> bool:
 def _fitting(
     connection: Connection, each: Replay, endpoint: Endpoint, events: Iterable[Event]
 ) -> list[queue.Queued]:
-    """The deliveries that this page means for the endpoint; what waits anyway is left alone."""
+    """The deliveries that this page means for the endpoint."""
     wanted = [
         event
         for event in events
@@ -255,7 +256,7 @@ def _fitting(
 def _is_in_scope(scope: Scope, state: str | None, *, is_forgotten: bool) -> bool:
     match scope:
         case Scope.ALL:
-            return state != "waiting"
+            return True
         case Scope.FAILED:
             return state == "failed"
         case Scope.MISSING:

@@ -58,6 +58,8 @@ CREATE TABLE deliveries (
     line TEXT NOT NULL,             -- who waits for whom: same line, one after another
     body BYTEA,                     -- as on the topic; null once settled: replays read the topic
     state TEXT NOT NULL,            -- waiting, delivered or failed
+    round BIGINT NOT NULL,          -- the replay that queued it last; 0: none. What was sent before
+                                    -- that was not sent for it
     tries BIGINT NOT NULL,          -- that failed; counted anew by a replay
     queued_at BIGINT NOT NULL,
     first_try_at BIGINT,
