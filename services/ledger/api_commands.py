@@ -1,0 +1,140 @@
+"""The doors that change something, one command at a time."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.ledger.api_outcomes import declined, id_reused, shown
+from services.ledger.intake import Command, Malformed, Rules, command
+from services.ledger.reception import Reception, Taken
+from services.runtime.auth import Keys, Principal, Role, acting_merchant, authenticated
+from services.runtime.contracts import FieldError, decode
+from services.runtime.openapi import MERCHANT, PREFER, gives, takes
+from services.runtime.problems import invalid
+from services.runtime.web import PathId, answer, body, prefer_wait_s, traceparent
+
+WRITERS = (Role.TILL, Role.MERCHANT, Role.OPERATOR)
+_REDEMPTION_WAITS_S = 2.0
+_READ_INLINE_BYTES_MAX = 1 << 16  # a larger body is checked on a thread
+_REFUSALS = {
+    "purchase": "id-reused",
+    "return": "id-reused, unknown-line, return-too-large, return-before-purchase, unknown-purchase",
+    "redemption": "id-reused, not-enough-points",
+    "reversal": "id-reused, unknown-redemption, reversal-too-large",
+}
+
+
+def routes(reception: Reception, rules: Rules, keys: Keys) -> APIRouter:
+    """Commands go to ``intake`` whoever sends them; the writer decides them in its order."""
+    router = APIRouter(tags=["commands"])
+    writer = Annotated[Principal, Depends(authenticated(keys, *WRITERS))]
+    put = _Door(reception, rules).put
+
+    @router.put("/purchases/{purchase_id}", status_code=202, **_says("purchase"))
+    async def put_purchase(request: Request, who: writer, purchase_id: PathId) -> Response:
+        """Record a purchase: safe when this answers, recorded and rewarded moments later."""
+        return await put(request, who, "purchase", purchase_id)
+
+    @router.put("/purchases/{purchase_id}/returns/{return_id}", status_code=202, **_says("return"))
+    async def put_return(
+        request: Request, who: writer, purchase_id: PathId, return_id: PathId
+    ) -> Response:
+        """Record what came back of a purchase; it waits for a purchase that is not there yet."""
+        return await put(request, who, "return", f"{purchase_id}/{return_id}")
+
+    @router.put("/redemptions/{redemption_id}", **_says("redemption"))
+    async def put_redemption(request: Request, who: writer, redemption_id: PathId) -> Response:
+        """Spend points, those that end soonest first. Sent again it spends them once."""
+        return await put(request, who, "redemption", redemption_id, waits_s=_REDEMPTION_WAITS_S)
+
+    @router.put("/redemptions/{redemption_id}/reversal", **_says("reversal"))
+    async def put_reversal(request: Request, who: writer, redemption_id: PathId) -> Response:
+        """Give points back to the very lots, each with its own end. Once per redemption."""
+        return await put(request, who, "reversal", redemption_id, waits_s=_REDEMPTION_WAITS_S)
+
+    return router
+
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """What all commands have in common."""
+
+    reception: Reception
+    rules: Rules
+
+    async def put(
+        self,
+        request: Request,
+        who: Principal,
+        type_: str,
+        id_: str,
+        *,
+        waits_s: float | None = None,
+    ) -> Response:
+        """Take one command in and answer with its outcome, as far as it is waited for."""
+        merchant = acting_merchant(request, who)
+        trace = traceparent(request)
+        raw = b"{}" if type_ == "reversal" and _is_empty(request) else await body(request)
+
+        def read() -> Command:
+            read = command(merchant, type_, id_, decode(raw), rules=self.rules, traceparent=trace)
+            check_merchant(who, read)
+            return read
+
+        try:
+            is_large = len(raw) > _READ_INLINE_BYTES_MAX
+            wanted = await asyncio.to_thread(read) if is_large else read()
+        except Malformed as bad:
+            raise invalid(bad.errors) from None
+        wait_s = prefer_wait_s(request, waits_s)
+        [taken] = await self.reception.take([wanted], wait_s=wait_s)
+        return _answered(taken, is_waiting=wait_s is not None)
+
+
+def check_merchant(who: Principal, wanted: Command) -> None:
+    """A merchant's own key spends at this merchant's only.
+
+    Raises:
+        Malformed: the redemption names another merchant.
+    """
+    if who.merchant is not None and wanted.merchant != who.merchant:
+        detail = "this key acts for its own merchant only"
+        error = FieldError(pointer="/merchant", code="not-allowed", detail=detail)
+        raise Malformed("invalid", detail, [error])
+
+
+def _is_empty(request: Request) -> bool:
+    headers = request.headers
+    return headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
+
+
+def _answered(taken: Taken, *, is_waiting: bool) -> Response:
+    """Who does not wait gets the same answer each time, whatever was decided meanwhile."""
+    sent = taken.command
+    outcome = taken.outcome if is_waiting else None
+    if taken.is_reused:
+        raise id_reused(sent)
+    if outcome is not None and outcome.outcome == "declined":
+        raise declined(outcome)
+    line = shown(sent.type, sent.id, outcome)
+    if outcome is not None and outcome.outcome == "recorded":
+        return answer(line)
+    return answer(line, 202, {"Location": f"/v1/outcomes/{sent.type}/{sent.id}"})
+
+
+def _says(type_: str) -> dict[str, Any]:
+    """What the OpenAPI document says of a door."""
+    return {
+        "openapi_extra": takes(f"commands/{type_}", headers=[MERCHANT, PREFER]),
+        "responses": gives(
+            {
+                200: ("Decided: it is recorded.", "outcome"),
+                202: ("Safe, and not decided yet: ask at Location.", "outcome"),
+            },
+            {409: _REFUSALS[type_]},
+        ),
+    }

@@ -1,0 +1,208 @@
+"""Where commands come in: known ones are recognised, new ones go to ``intake`` and are awaited.
+
+An id is used once, for one content. Who uses it again for another is told so here, as long as the
+door knows of the first use: from the outcomes, or because it was accepted a moment ago. What slips
+through, the writer refuses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import msgspec
+
+from services.ledger.intake import TOPIC, Command, key_of
+from services.ledger.store import Outcome, load_outcomes
+from services.ledger.waiting import Outcomes
+from services.runtime.database import Database, DatabaseUnavailable
+from services.runtime.eventlog import EventLog
+from services.runtime.stream import Producer, StreamUnavailable
+
+_REMEMBERED_MAX = 50_000
+_LOOK_UP_S = 1.0  # shops do not wait longer for a database that does not answer
+_LOOK_UP_EACH_S = 0.001
+_LOOK_UP_AGAIN_AFTER_S = 1.0
+_SEND_INLINE_MAX = 50  # more messages than that are put together on a thread
+_PARENT_TYPES = {"return": "purchase", "reversal": "redemption"}
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What the door can say of a command."""
+
+    command: Command
+    outcome: Outcome | None  # None: accepted, not decided yet
+    is_repeated: bool  # the same was sent before
+    is_reused: bool  # its id stands for something else; nothing was accepted
+
+
+@dataclass(frozen=True, slots=True)
+class _Recent:
+    """What was accepted a moment ago and may not be decided yet."""
+
+    fingerprint: bytes
+    member: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the database says of commands and of those that they follow up."""
+
+    outcomes: Mapping[bytes, Outcome] = field(default_factory=dict)
+    members: Mapping[bytes, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """A command, whose order it belongs into, and the content that its id was first seen with."""
+
+    command: Command
+    member: str | None
+    before: bytes | None
+
+    @property
+    def is_reused(self) -> bool:
+        return self.before not in (None, self.command.fingerprint)
+
+    def taken(self, outcome: Outcome | None) -> Taken:
+        is_reused = self.is_reused
+        if outcome is not None:
+            is_reused = outcome.fingerprint != self.command.fingerprint
+        if is_reused:
+            return Taken(self.command, outcome=None, is_repeated=False, is_reused=True)
+        is_repeated = self.before is not None
+        return Taken(self.command, outcome, is_repeated=is_repeated, is_reused=False)
+
+
+class _Subject(msgspec.Struct):
+    subject: str | None = None
+
+
+_decode_subject = msgspec.json.Decoder(_Subject).decode
+
+
+class Reception:
+    """Takes commands in, for one process. Belongs to one event loop."""
+
+    def __init__(self, database: Database, producer: Producer, outcomes: Outcomes) -> None:
+        self._database = database
+        self._producer = producer
+        self._outcomes = outcomes
+        self._log = EventLog(database)
+        self._recent: dict[bytes, _Recent] = {}
+        self._look_up_again_at_s = 0.0
+
+    def was_accepted(self, key: bytes) -> bool:
+        """Whether this command came in here a moment ago."""
+        return key in self._recent
+
+    async def take(self, commands: Sequence[Command], *, wait_s: float | None) -> list[Taken]:
+        """Make sure that every command is on its way, and wait for the decisions.
+
+        Raises:
+            StreamUnavailable: none of them may be on its way; they may all be sent again.
+            DatabaseUnavailable: likewise, and other commands than purchases cannot do without.
+        """
+        known = await self._look_up(commands)
+        arrivals = [self._arrive(command, known) for command in commands]
+        news = {
+            arrival.command.key: arrival
+            for arrival in arrivals
+            if not arrival.is_reused and arrival.command.key not in known.outcomes
+        }
+        with self._outcomes.awaiting(news if wait_s else ()) as wait:
+            try:
+                await self._send(list(news.values()))
+            except StreamUnavailable:
+                self._forget(arrivals)
+                raise
+            decided = {**known.outcomes, **(await wait.within(wait_s or 0))}
+        return [arrival.taken(decided.get(arrival.command.key)) for arrival in arrivals]
+
+    def _arrive(self, command: Command, known: _Known) -> _Arrival:
+        """Hold the id for this content, unless it is held for another already."""
+        recent = self._recent.get(command.key)
+        first = known.outcomes.get(command.key) or recent
+        before = None if first is None else first.fingerprint
+        if recent is None:
+            recent = _Recent(command.fingerprint, self._member(command, known))
+            if before is None:
+                self._remember(command.key, recent)
+        return _Arrival(command, recent.member, before)
+
+    def _member(self, command: Command, known: _Known) -> str | None:
+        """Whose order of commands it belongs into: that of what it follows up."""
+        parent = _parent(command)
+        if parent is None:
+            member: str | None = command.data.get("member")
+            return member
+        recent = self._recent.get(parent)
+        return recent.member if recent is not None else known.members.get(parent)
+
+    async def _send(self, arrivals: Sequence[_Arrival]) -> None:
+        if not arrivals:
+            return
+        if len(arrivals) <= _SEND_INLINE_MAX:
+            sent = self._submit(arrivals)
+        else:
+            sent = await asyncio.to_thread(self._submit, arrivals)
+        await asyncio.wrap_future(sent)
+
+    def _submit(self, arrivals: Sequence[_Arrival]) -> Future[None]:
+        messages = [arrival.command.message(arrival.member) for arrival in arrivals]
+        return self._producer.submit(TOPIC, messages)
+
+    def _remember(self, key: bytes, recent: _Recent) -> None:
+        if len(self._recent) >= _REMEMBERED_MAX:
+            del self._recent[next(iter(self._recent))]
+        self._recent[key] = recent
+
+    def _forget(self, arrivals: Sequence[_Arrival]) -> None:
+        for arrival in arrivals:
+            if arrival.before is None:
+                self._recent.pop(arrival.command.key, None)
+
+    async def _look_up(self, commands: Sequence[Command]) -> _Known:
+        """What is known; nothing while the database is down, for the sake of the shops."""
+        try:
+            return await self._look_up_in_time(commands)
+        except (DatabaseUnavailable, TimeoutError) as error:
+            if all(command.type == "purchase" for command in commands):
+                return _Known()
+            raise DatabaseUnavailable(str(error)) from error
+
+    async def _look_up_in_time(self, commands: Sequence[Command]) -> _Known:
+        if time.monotonic() < self._look_up_again_at_s:
+            raise DatabaseUnavailable("did not answer a moment ago")
+        patience_s = _LOOK_UP_S + len(commands) * _LOOK_UP_EACH_S
+        try:
+            return await asyncio.wait_for(asyncio.to_thread(self._load, commands), patience_s)
+        except (DatabaseUnavailable, TimeoutError):
+            self._look_up_again_at_s = time.monotonic() + _LOOK_UP_AGAIN_AFTER_S
+            raise
+
+    def _load(self, commands: Sequence[Command]) -> _Known:
+        parents = {key for command in commands if (key := _parent(command)) is not None}
+        keys = {command.key for command in commands} | parents
+        with self._database.read() as connection:
+            outcomes = load_outcomes(connection, list(keys))
+            places = {
+                key: outcomes[key].first_position
+                for key in parents
+                if key in outcomes and outcomes[key].first_position
+            }
+            events = self._log.at(connection, list(places.values()))
+        members = {key: _decode_subject(events[at]).subject for key, at in places.items()}
+        return _Known(outcomes, members)
+
+
+def _parent(command: Command) -> bytes | None:
+    """The purchase of a return, the redemption of a reversal."""
+    parent_type = _PARENT_TYPES.get(command.type)
+    if parent_type is None:
+        return None
+    return key_of(command.source, parent_type, command.id.partition("/")[0])

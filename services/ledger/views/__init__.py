@@ -1,0 +1,1 @@
+"""What may be asked of the ledger: reads over its database, as ``contracts/answers`` has them."""

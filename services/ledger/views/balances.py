@@ -1,0 +1,104 @@
+"""Balances: what a member can spend, or could have spent at another time.
+
+A lot is worth nothing from its end on. What a return took and no lot could cover makes the balance
+negative: it stands among what never ends.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from services.ledger.domain.events import PointsEarned
+from services.ledger.views import story
+from services.ledger.wire import stream_of
+from services.runtime.clock import NEVER_US, micros, rfc3339
+from services.runtime.database import Connection
+
+# One statement, so that lots and debts are of the same instant.
+_NOW = """
+SELECT unit, 9223372036854775807 AS expires_at, NULL AS expires_text, -points AS points
+FROM debts WHERE stream = :stream
+UNION ALL
+SELECT unit, expires_at, min(expires_text), CAST(sum(points_left) AS BIGINT)
+FROM lots WHERE member = :member AND points_left > 0 AND expires_at > :at
+GROUP BY unit, expires_at
+"""
+
+
+@dataclass(slots=True)
+class _Unit:
+    """A member's points of one unit by their end, in microseconds."""
+
+    points: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
+    texts: dict[int, str] = field(default_factory=dict)
+
+    def add(self, points: int, end: datetime | None, *, at: datetime) -> None:
+        """Points of a lot, which are worth nothing from its end on."""
+        if end is None:
+            self.points[NEVER_US] += points
+        elif at < end:
+            self.points[micros(end)] += points
+            text = rfc3339(end)
+            self.texts[micros(end)] = min(text, self.texts.get(micros(end), text))
+
+
+def balances(
+    connection: Connection, member: str, *, moment: story.Moment, now: datetime
+) -> list[dict[str, object]] | None:
+    """A line for each unit that the member has had; None for a member never seen."""
+    if moment.at >= now and moment.known_at >= now:
+        units = _now(connection, member, at=moment.at)
+    else:
+        units = _then(connection, member, moment)
+    if not units and not story.is_known(connection, member):
+        return None
+    return [_line(name, unit) for name, unit in sorted(units.items())]
+
+
+def _now(connection: Connection, member: str, *, at: datetime) -> dict[str, _Unit]:
+    """From the lots as they stand: all that is recorded is known and has happened."""
+    params = {"stream": stream_of(member), "member": member, "at": micros(at)}
+    units: defaultdict[str, _Unit] = defaultdict(_Unit)
+    for name, end, text, points in connection.rows(_NOW, params):
+        units[name].points[end] += points
+        if text is not None:
+            units[name].texts[end] = text
+    return units
+
+
+def _then(connection: Connection, member: str, moment: story.Moment) -> dict[str, _Unit]:
+    """From the log: every movement that had happened by then and was known by then."""
+    ends: dict[str, datetime | None] = {}
+    moved: defaultdict[tuple[str, str | None], int] = defaultdict(int)
+    for _, recorded in story.read(connection, member):
+        event = recorded.event
+        if not moment.covers(recorded):
+            continue
+        if isinstance(event, PointsEarned):
+            ends[event.lot] = event.expires_at
+        for posting in story.movements(event):
+            unit: str = event.unit  # type: ignore[union-attr]  # what moves points has a unit
+            moved[unit, posting.lot] += posting.points
+    units: defaultdict[str, _Unit] = defaultdict(_Unit)
+    for (name, lot), points in moved.items():
+        # A return that was told late may have taken points of a lot that was earned only later:
+        # without the lot they are missing like any debt.
+        end = ends.get(lot) if lot is not None else None
+        units[name].add(points, end, at=moment.at)
+    return units
+
+
+def _line(name: str, unit: _Unit) -> dict[str, object]:
+    return {
+        "unit": name,
+        "available": sum(unit.points.values()),
+        "pending": 0,
+        "held": 0,
+        "expiring": [
+            {"points": points, "expires_at": unit.texts.get(end)}
+            for end, points in sorted(unit.points.items())
+            if points
+        ],
+    }

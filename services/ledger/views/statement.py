@@ -1,0 +1,113 @@
+"""A member's statement and lots, page by page in the order of the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+from services.ledger import store
+from services.ledger.domain.account import Lot
+from services.ledger.domain.events import PointsEarned
+from services.ledger.views import story
+from services.ledger.wire import NAMES, Recorded
+from services.runtime.clock import rfc3339
+from services.runtime.database import Connection
+
+_NAMED = ("purchase", "redemption", "lot")  # what an event may name, as the statement shows it
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A page of a list, and the place in the member's story to go on from; None at the end."""
+
+    items: Sequence[dict[str, object]]
+    next: int | None
+
+
+def entries(
+    connection: Connection,
+    member: str,
+    *,
+    after: int,
+    limit: int,
+    moment: story.Moment,
+    unit: str | None = None,
+) -> Slice:
+    """The statement; all its changes sum to the balance, unless a lot has just ended unnoticed."""
+    wanted = (
+        (version, entry(recorded))
+        for version, recorded in story.read(connection, member, after=after)
+        if moment.covers(recorded) and unit in (None, getattr(recorded.event, "unit", None))
+    )
+    return _slice(list(islice(wanted, limit + 1)), limit)
+
+
+def lots(connection: Connection, member: str, *, after: int, limit: int, now: datetime) -> Slice:
+    """Every lot that the member earned, spent and ended ones too."""
+    earned = story.read(connection, member, after=after, names=["points.earned"])
+    page = list(islice(earned, limit + 1))
+    stored = store.load_lots(
+        connection,
+        [recorded.event.lot for _, recorded in page if isinstance(recorded.event, PointsEarned)],
+    )
+    lines = [(version, _lot(recorded, stored, now=now)) for version, recorded in page]
+    return _slice(lines, limit)
+
+
+def entry(recorded: Recorded) -> dict[str, object]:
+    """An event of points as a line of the statement."""
+    event = recorded.event
+    line: dict[str, object] = {
+        "id": recorded.event_id,
+        "position": recorded.position,
+        "type": NAMES[type(event)],
+        "at": rfc3339(recorded.occurred_at),
+        "known_at": rfc3339(recorded.recorded_at),
+        "unit": getattr(event, "unit", None),
+        "points": getattr(event, "points", None),
+        "change": sum(posting.points for posting in story.movements(event)),
+        "merchant": recorded.merchant,
+    }
+    named = {name: getattr(event, name, None) for name in _NAMED}
+    named["return"] = getattr(event, "return_id", None)
+    line |= {name: id_ for name, id_ in named.items() if id_ is not None}
+    if isinstance(event, PointsEarned):
+        line["expires_at"] = None if event.expires_at is None else rfc3339(event.expires_at)
+    return line
+
+
+def _lot(
+    recorded: Recorded, stored: dict[str, store.StoredLot], *, now: datetime
+) -> dict[str, object]:
+    earned = recorded.event
+    assert isinstance(earned, PointsEarned)
+    lot = stored[earned.lot].lot
+    return {
+        "lot": earned.lot,
+        "entry": recorded.event_id,
+        "unit": earned.unit,
+        "points": earned.points,
+        "available": lot.points_available(at=now),
+        "state": _state(lot, now=now),
+        "merchant": recorded.merchant,
+        "purchase": earned.purchase,
+        "programme": earned.origin.programme,
+        "version": earned.origin.version,
+        "rule": earned.origin.rule,
+        "earned_at": rfc3339(earned.earned_at),
+        "expires_at": None if earned.expires_at is None else rfc3339(earned.expires_at),
+    }
+
+
+def _state(lot: Lot, *, now: datetime) -> str:
+    if lot.expires_at is not None and lot.expires_at <= now:
+        return "ended"
+    return "open" if lot.points_left else "spent"
+
+
+def _slice(lines: list[tuple[int, dict[str, object]]], limit: int) -> Slice:
+    """``lines`` holds one more than the page, if there is more."""
+    page = lines[:limit]
+    return Slice([line for _, line in page], page[-1][0] if len(lines) > limit else None)

@@ -1,0 +1,67 @@
+"""A member's story, read from the log: what all views of a member have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.ledger import wire
+from services.ledger.domain.account import Account, Posting, postings
+from services.ledger.domain.events import Event
+from services.ledger.wire import NAMES, PREFIX, SUFFIX, Recorded, stream_of
+from services.runtime.database import Connection
+
+POINTS_EVENTS = tuple(name for name in NAMES.values() if name.startswith("points."))
+_OF_THE_MEMBER = (Account.AVAILABLE, Account.OWED)
+_PAGE_SIZE = 200
+_PAGE = """
+SELECT version, event FROM events
+WHERE stream = :stream AND version > :after AND type IN ({types})
+ORDER BY version LIMIT :limit
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When something was to be true, and when it was to be known."""
+
+    at: datetime
+    known_at: datetime
+
+    def covers(self, recorded: Recorded) -> bool:
+        """Whether an event had happened, and we knew it.
+
+        What a till dated ahead of its recording counts from the recording on: its points can be
+        spent at once, whatever the till's clock says.
+        """
+        happened_at = min(recorded.occurred_at, recorded.recorded_at)
+        return recorded.recorded_at <= self.known_at and happened_at <= self.at
+
+
+def movements(event: Event) -> list[Posting]:
+    """What an event moves on the member's side."""
+    return [posting for posting in postings(event) if posting.account in _OF_THE_MEMBER]
+
+
+def is_known(connection: Connection, member: str) -> bool:
+    """Whether anything was ever recorded of a member."""
+    query = "SELECT 1 FROM events WHERE stream = :stream AND version = 1"
+    return connection.row(query, {"stream": stream_of(member)}) is not None
+
+
+def read(
+    connection: Connection,
+    member: str,
+    *,
+    after: int = 0,
+    names: Sequence[str] = POINTS_EVENTS,
+) -> Iterator[tuple[int, Recorded]]:
+    """The member's events of these names, each with its place in the story, from a place on."""
+    types = {f"type_{index}": PREFIX + name + SUFFIX for index, name in enumerate(names)}
+    query = _PAGE.format(types=", ".join(f":{name}" for name in types))
+    params = {"stream": stream_of(member), "limit": _PAGE_SIZE, **types}
+    while page := connection.rows(query, {**params, "after": after}):
+        for version, event in page:
+            yield version, wire.decode(bytes(event))
+        after = page[-1][0]

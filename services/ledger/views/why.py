@@ -1,0 +1,121 @@
+"""Why an entry stands there: back to purchase and rule, on to what its points paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from services.ledger import store, wire
+from services.ledger.domain.events import (
+    Event,
+    LotPoints,
+    Origin,
+    PointsEarned,
+    PointsRedeemed,
+    PointsRestored,
+    PointsTakenBack,
+    PurchaseRecorded,
+    ReturnRecorded,
+)
+from services.ledger.views.purchases import purchase
+from services.ledger.views.sentences import sentence
+from services.ledger.views.spending import spending
+from services.ledger.views.statement import entry
+from services.runtime.clock import rfc3339
+from services.runtime.database import Connection
+from services.runtime.eventlog import EventLog, event_id_at
+
+LIST_MAX = 1_000
+_SHARD = 0
+
+
+def why(
+    connection: Connection, log: EventLog, event_id: bytes, *, merchant: str | None, after: int = 0
+) -> dict[str, object] | None:
+    """All there is to say of an entry; None when no entry has this id.
+
+    A merchant who asks is not shown what another one sold. Of what may be long, the spending of
+    earned points or else the lots touched, the answer holds a page; ``after`` is its ``next``.
+    """
+    found = log.find(connection, event_id)
+    event = wire.decode(found[1]).event if found else None
+    if found is None or event is None or isinstance(event, PurchaseRecorded | ReturnRecorded):
+        return None
+    if isinstance(event, PointsEarned):
+        lots = _touched(event)
+        paid_for, next_ = spending(connection, log, event.lot, after=after, limit=LIST_MAX)
+    else:
+        lots = _touched(event)[after : after + LIST_MAX]
+        paid_for = []
+        next_ = after + LIST_MAX if len(_touched(event)) > after + LIST_MAX else None
+    return {
+        "entry": entry(wire.decode(found[1])),
+        "sentence": sentence(event),
+        **_origin(connection, log, event, merchant=merchant),
+        "lots": _lots(connection, lots, merchant=merchant),
+        "paid_for": paid_for,
+        "next": next_,
+    }
+
+
+def _touched(event: Event) -> Sequence[LotPoints]:
+    match event:
+        case PurchaseRecorded() | ReturnRecorded():
+            return []
+        case PointsRedeemed(lots=lots) | PointsRestored(lots=lots) | PointsTakenBack(lots=lots):
+            return lots
+        case _:
+            return [LotPoints(event.lot, event.points)]
+
+
+def _origin(
+    connection: Connection, log: EventLog, event: Event, *, merchant: str | None
+) -> dict[str, object]:
+    """The purchase that an entry comes from, and the rule; of spending there are many."""
+    lot = getattr(event, "lot", None)
+    if lot is None:
+        return {}
+    own = store.load_lots(connection, [lot])[lot]
+    if merchant not in (None, own.lot.merchant):
+        return {}
+    origin = getattr(event, "origin", None) or _earned_by(connection, log, own.position)
+    return {
+        "purchase": purchase(
+            connection, log, merchant=own.lot.merchant, purchase_id=own.lot.purchase
+        ),
+        "rule": {
+            "programme": origin.programme,
+            "version": origin.version,
+            "rule": origin.rule,
+            "arithmetic": origin.arithmetic,
+        },
+    }
+
+
+def _earned_by(connection: Connection, log: EventLog, position: int) -> Origin:
+    earned = wire.decode(log.at(connection, [position])[position]).event
+    assert isinstance(earned, PointsEarned)
+    return earned.origin
+
+
+def _lots(
+    connection: Connection, parts: Sequence[LotPoints], *, merchant: str | None
+) -> list[dict[str, object]]:
+    stored = store.load_lots(connection, [part.lot for part in parts])
+    lines: list[dict[str, object]] = []
+    for part in parts:
+        lot = stored[part.lot].lot
+        line: dict[str, object] = {
+            "lot": part.lot,
+            "points": part.points,
+            "expires_at": None if lot.expires_at is None else rfc3339(lot.expires_at),
+            "entry": _entry_id(stored[part.lot].position),
+        }
+        if merchant in (None, lot.merchant):
+            line["purchase"] = lot.purchase
+        lines.append(line)
+    return lines
+
+
+def _entry_id(position: int) -> str:
+    return str(UUID(bytes=event_id_at(_SHARD, position)))
