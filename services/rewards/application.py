@@ -126,7 +126,7 @@ class Programmes:
             return self._standing(connection, stored)
 
     def adopt(self, text: bytes, media_type: str) -> Standing:
-        """Make a document's rules hold now, as ``up --programme`` does.
+        """Make a document's rules hold now, as ``up --programme FILE`` does.
 
         What was activated last and says the same stays as it is, even if it was retired since;
         anything else becomes the next version.

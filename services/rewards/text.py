@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from services.rewards.domain.errors import Fault
@@ -18,7 +19,6 @@ YAML_TYPES = ("application/yaml", "text/yaml", "application/x-yaml", "text/x-yam
 JSON_TYPE = "application/json"
 SIZE_MAX_BYTES = 128 << 10
 """A page of rules has 5 KiB. YAML is read at some 200 KiB/s."""
-
 
 _DEPTH_MAX = 16
 _FAULTS_MAX = 1_000
@@ -41,18 +41,26 @@ class Text:
         return Fault(fault.pointer, fault.code, fault.detail, line, column)
 
 
+def media_type_of(path: Path) -> str:
+    """What a file's name says of its text."""
+    return JSON_TYPE if path.suffix.lower() == ".json" else YAML_TYPES[0]
+
+
 def read(raw: bytes, media_type: str) -> Text:
     """Read a text of one of the types above.
 
     Raises:
-        NotText: it does not parse.
+        NotText: it does not parse, or is too long.
     """
     is_json = media_type == JSON_TYPE
+    language = "JSON" if is_json else "YAML"
+    if len(raw) > SIZE_MAX_BYTES:
+        raise NotText(f"longer than {SIZE_MAX_BYTES} bytes", language=language)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         detail = f"{error.reason} at byte {error.start}, which is not UTF-8"
-        raise NotText(detail, language="JSON" if is_json else "YAML") from None
+        raise NotText(detail, language=language) from None
     parts = json_parts(text) if is_json else yaml_parts(text)
     builder = _Builder()
     for part in parts:

@@ -181,10 +181,7 @@ _REFUSALS: list[tuple[Callable[[Programmes], object], type[Refused]]] = [
 ]
 
 
-@pytest.mark.parametrize(("ask", "refusal"), _REFUSALS)
-def test_refuses_and_changes_nothing(
-    desk: RewardsDesk, ask: Callable[[Programmes], object], refusal: type[Refused]
-) -> None:
+def test_refuses_and_changes_nothing(desk: RewardsDesk) -> None:
     programmes = desk.programmes
     for number in (1, 2, 3):
         written(programmes, number)
@@ -193,8 +190,9 @@ def test_refuses_and_changes_nothing(
     programmes.retire("grocer", 3)
     before = programmes.overview("grocer")
 
-    with pytest.raises(refusal):
-        ask(programmes)
+    for ask, refusal in _REFUSALS:
+        with pytest.raises(refusal):
+            ask(programmes)
 
     assert programmes.overview("grocer") == before
     assert len(facts(desk)) == 3
