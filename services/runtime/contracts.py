@@ -26,7 +26,6 @@ _SUFFIX = ".schema.json"
 _CODE_BY_KEYWORD = {
     "required": "missing",
     "additionalProperties": "unknown-field",
-    "unevaluatedProperties": "unknown-field",
     "type": "wrong-type",
     "pattern": "malformed",
     "format": "malformed",
@@ -125,11 +124,8 @@ class Contract:
             complaints = self._complaints(value)
         except (ValueError, RecursionError):  # the validator's bound, or else Python's
             return [FieldError(pointer="", code="malformed", detail="is nested too deep")]
-        fields = chain.from_iterable(map(_fields, complaints))
-        by_place = {
-            (field["pointer"], field["code"]): field for field in islice(fields, ERRORS_MAX)
-        }
-        return list(by_place.values())
+        fields = islice(chain.from_iterable(map(_fields, complaints)), ERRORS_MAX)
+        return list({(field["pointer"], field["code"]): field for field in fields}.values())
 
     def _complaints(self, value: object) -> list[ValidationError]:
         if canonical(value).count(b",") < VALUES_MAX:
@@ -156,53 +152,48 @@ def _fields(error: ValidationError) -> Iterator[FieldError]:
     place = _pointer(error.instance_path)
     match error.kind:
         case ValidationErrorKind.Required(name):
-            yield FieldError(
-                pointer=f"{place}/{_escaped(name)}", code="missing", detail="is missing"
-            )
-        case ValidationErrorKind.AdditionalProperties(
-            names
-        ) | ValidationErrorKind.UnevaluatedProperties(names):
+            yield _field(f"{place}/{_escaped(name)}", "required", "is missing")
+        case ValidationErrorKind.AdditionalProperties(names):
             for name in names:
-                pointer = f"{place}/{_escaped(name)}"
-                yield FieldError(
-                    pointer=pointer, code="unknown-field", detail="is no field of this"
+                yield _field(
+                    f"{place}/{_escaped(name)}", "additionalProperties", "is not known here"
                 )
         case ValidationErrorKind.PropertyNames(inner):
-            pointer = f"{place}/{_escaped(str(inner.instance))}"
-            code = _CODE_BY_KEYWORD.get(inner.kind.name, "not-allowed")
-            yield FieldError(pointer=pointer, code=code, detail=inner.message)
+            name = str(inner.instance)
+            yield _field(f"{place}/{_escaped(name)}", inner.kind.name, inner.message)
         case ValidationErrorKind.OneOfNotValid(branches) | ValidationErrorKind.AnyOf(branches):
-            yield from _nearest_branch(error, branches)
+            yield from _fields_of_nearest(error, branches)
         case kind:
-            code = _CODE_BY_KEYWORD.get(kind.name, "not-allowed")
-            yield FieldError(pointer=place, code=code, detail=error.message)
+            yield _field(place, kind.name, error.message)
 
 
-def _nearest_branch(
+def _fields_of_nearest(
     error: ValidationError, branches: list[list[ValidationError]]
 ) -> Iterator[FieldError]:
     """Of several shapes, blame the one that was meant: whose own kind and constants fit."""
     depth = len(error.instance_path)
     meant = [
-        branch
-        for branch in branches
-        if not any(_is_another_shape(inner, depth=depth) for inner in branch)
+        branch for branch in branches if not any(_is_misfit(each, depth=depth) for each in branch)
     ]
     if meant:
-        for inner in min(meant, key=len):
-            yield from _fields(inner)
+        for each in min(meant, key=len):
+            yield from _fields(each)
         return
-    kinds = {inner.kind.name for branch in branches for inner in branch}
-    code = "wrong-type" if kinds == {"type"} else "not-allowed"
-    yield FieldError(pointer=_pointer(error.instance_path), code=code, detail=error.message)
+    keywords = {each.kind.name for branch in branches for each in branch}
+    keyword = "type" if keywords == {"type"} else "anyOf"
+    yield _field(_pointer(error.instance_path), keyword, error.message)
 
 
-def _is_another_shape(error: ValidationError, *, depth: int) -> bool:
-    is_near = len(error.instance_path) <= depth + 1
-    is_own = len(error.instance_path) == depth
-    return (error.kind.name == "const" and is_near) or (
-        error.kind.name in {"type", "enum"} and is_own
-    )
+def _is_misfit(error: ValidationError, *, depth: int) -> bool:
+    """Another kind of value, or another value of what tells the shapes apart, one level down."""
+    below = len(error.instance_path) - depth
+    keywords = {"type", "enum", "const"} if below == 0 else {"const"}
+    return below <= 1 and error.kind.name in keywords
+
+
+def _field(pointer: str, keyword: str, detail: str) -> FieldError:
+    code = _CODE_BY_KEYWORD.get(keyword, "not-allowed")
+    return FieldError(pointer=pointer, code=code, detail=detail)
 
 
 def _pointer(path: list[str | int]) -> str:

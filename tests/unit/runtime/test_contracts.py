@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -91,6 +92,37 @@ def test_a_bad_name_of_an_attribute_is_named_itself() -> None:
 
 def test_a_wrong_document_altogether_is_one_error_at_the_root() -> None:
     assert problems_of([]) == {("", "wrong-type")}
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ({"kind": "card", "number": 7}, {("/number", "wrong-type")}),
+        ({"kind": "cash", "coins": [], "note": 1}, {("/note", "unknown-field")}),
+        ({"kind": "cash"}, {("/coins", "missing")}),
+        ({"kind": "shells"}, {("", "not-allowed")}),
+        (3, {("", "wrong-type")}),
+    ],
+)
+def test_of_several_shapes_the_one_that_was_meant_is_blamed(
+    value: object, found: set[tuple[str, str]]
+) -> None:
+    card = {"kind": {"const": "card"}, "number": {"type": "string"}}
+    cash = {"kind": {"const": "cash"}, "coins": {"type": "array"}}
+    schema = {
+        "oneOf": [
+            {
+                "type": "object",
+                "required": list(properties),
+                "properties": properties,
+                "additionalProperties": False,
+            }
+            for properties in (card, cash)
+        ]
+    }
+    payment = Contract("/payment", jsonschema_rs.Registry([("/payment", schema)]))
+
+    assert {(each["pointer"], each["code"]) for each in payment.errors(value)} == found
 
 
 def test_details_repeat_nothing_that_was_sent() -> None:
