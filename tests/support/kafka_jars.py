@@ -82,7 +82,7 @@ def cache_folder() -> Path:
 
 def fetch(jars: list[Jar], folder: Path) -> None:
     console = Console(stderr=True)
-    console.print(f"Fetching Apache Kafka {KAFKA_VERSION}, {len(jars)} jars; this happens once.")
+    console.print(f"Fetching Apache Kafka {KAFKA_VERSION} ({len(jars)} jar(s)); this happens once.")
     # The client says on standard output what it does; we show progress instead.
     with contextlib.redirect_stdout(io.StringIO()), ThreadPoolExecutor(FETCHES_AT_ONCE) as pool:
         fetched = pool.map(lambda jar: fetch_one(jar, folder), jars)
