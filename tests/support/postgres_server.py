@@ -31,6 +31,8 @@ SETTINGS = {
 class Postgres(Server):
     """One server with its data in `folder`; killed, it may be started again on the same data."""
 
+    stop_signal = signal.SIGINT  # "fast": it waits for no client
+
     def __init__(self, folder: Path, watchdog: Watchdog) -> None:
         folder.mkdir()
         account = unprivileged_account()
@@ -46,7 +48,6 @@ class Postgres(Server):
             folder=folder,
             is_ready=self._answers,
             watchdog=watchdog,
-            stop_signal=signal.SIGINT,  # "fast": it waits for no client
             account=account,
         )
 

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -24,7 +24,9 @@ class ServerFailed(Exception):
 
 
 class Server:
-    """One program of the stack, which may be killed and started again on the same data."""
+    """One program, which may be killed and started again on the same data."""
+
+    stop_signal = signal.SIGTERM
 
     def __init__(
         self,
@@ -33,15 +35,15 @@ class Server:
         folder: Path,
         is_ready: Callable[[], bool],
         watchdog: Watchdog,
-        stop_signal: signal.Signals = signal.SIGTERM,
         account: pwd.struct_passwd | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._command = command
+        self._environment = environment or {}
         self.folder = folder
         self._log = folder / "server.log"
         self._is_ready = is_ready
         self._watchdog = watchdog
-        self._stop_signal = stop_signal
         self._account = account
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -49,14 +51,23 @@ class Server:
     def pid(self) -> int:
         return self._running().pid
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Start, and come back when the server answers."""
+        self.launch()
+        self.wait_until_ready()
+
+    def launch(self) -> None:
+        """Start, and do not wait."""
         assert self._process is None, "it runs already"
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
                 cwd=self.folder,
-                env=plain_environment(),
+                env={**plain_environment(), **self._environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -66,26 +77,35 @@ class Server:
                 extra_groups=self._account and [],
             )
         self._watchdog.watch(self._process.pid)
+
+    def wait_until_ready(self) -> None:
+        """Come back when the server answers."""
+        process = self._running()
         give_up_at = time.monotonic() + START_TIMEOUT_S
         while not self._is_ready():
-            if self._process.poll() is not None or time.monotonic() > give_up_at:
+            if process.poll() is not None or time.monotonic() > give_up_at:
                 self.kill()
                 end = self._log.read_text(errors="replace")[-2000:]
                 message = f"{Path(self._command[0]).name} did not start:\n{end}"
                 raise ServerFailed(message)
             time.sleep(POLL_INTERVAL_S)
 
-    def stop(self) -> None:
-        """Ask it to end in order; kill it if it does not."""
+    def stop(self) -> int | None:
+        """Ask it to end in order; kill it if it does not.
+
+        Returns:
+            Its exit status; None if it did not run, or had to be killed.
+        """
         if self._process is None:
-            return
-        self._process.send_signal(self._stop_signal)
+            return None
+        self._process.send_signal(self.stop_signal)
         try:
-            self._process.wait(STOP_TIMEOUT_S)
+            status = self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.kill()
-        else:
-            self._gone()
+            return None
+        self._gone()
+        return status
 
     def kill(self) -> None:
         """Kill it with all its children, as a power cut would, and wait until they are gone."""
