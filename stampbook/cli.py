@@ -8,6 +8,7 @@ from stampbook import dead_letters, keys
 from stampbook.doctor import doctor
 from stampbook.importing import import_files
 from stampbook.log import log
+from stampbook.up import up
 from stampbook.verify import verify
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
+app.command()(up)
 app.command("import")(import_files)
 app.command()(log)
 app.command()(verify)

@@ -13,7 +13,7 @@ from stampbook.failures import Refused, Unreachable
 
 NDJSON = "application/x-ndjson"
 _CONNECT_S = 5.0
-_ANSWER_S = 60.0  # longer than any wait that may be asked for
+_ANSWER_S = 60.0  # longer than any wait that may be asked for, or silence of a stream
 
 
 class Client:
@@ -103,19 +103,16 @@ class Client:
             raise Unreachable(self.url, _reason(error)) from error
 
     @contextmanager
-    def lines(
-        self, path: str, *, params: Mapping[str, str | int], is_endless: bool = False
-    ) -> Iterator[Iterator[bytes]]:
-        """The lines of an NDJSON answer, as they come; an endless one may stay silent for long.
+    def lines(self, path: str, *, params: Mapping[str, str | int]) -> Iterator[Iterator[bytes]]:
+        """The lines of an NDJSON answer, as they come.
 
         Raises:
             Refused: the answer is a problem.
             Unreachable: there is none, or it broke off.
         """
-        timeout = httpx.Timeout(None if is_endless else _ANSWER_S, connect=_CONNECT_S)
         try:
             with self._http.stream(
-                "GET", path, params=params, headers={"Accept": NDJSON}, timeout=timeout
+                "GET", path, params=params, headers={"Accept": NDJSON}
             ) as response:
                 if response.is_error:
                     response.read()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 import typer
@@ -11,6 +11,8 @@ from stampbook.session import Session, connected
 
 app = typer.Typer(no_args_is_help=True)
 _PATH = "/v1/dead-letters"
+_OF_LETTERS = ("id", "code", "topic", "parked_at", "detail")
+_OF_WAITING = ("id", "merchant", "since", "until")
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="From the list.")]
 
@@ -32,7 +34,7 @@ def list_letters(
     if not letters:
         session.tell("No return waits." if waiting else "No dead letters.")
         return
-    columns = list(dict.fromkeys(name for letter in letters for name in _plain(letter)))
+    columns = _OF_WAITING if waiting else _OF_LETTERS
     session.table(columns, [[letter.get(column) for column in columns] for letter in letters])
     if not waiting:
         session.tell("Next: stampbook dead-letters show ID, then retry ID or drop ID --reason …")
@@ -72,12 +74,6 @@ def drop(
 
 def _place(letter_id: str) -> str:
     return f"{_PATH}/{quote(letter_id, safe='')}"
-
-
-def _plain(letter: dict[str, Any]) -> list[str]:
-    """The members that fit into a table."""
-    hidden = {"value", "headers", "errors", "key"}
-    return [name for name in letter if name not in hidden]
 
 
 def _say(session: Session, answer: object, fallback: object, text: str) -> None:

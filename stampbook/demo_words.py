@@ -30,6 +30,11 @@ def count(number: int, thing: str) -> str:
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
+def article(line: Mapping[str, Any]) -> str:
+    """What a line of a purchase was, as near as its categories tell."""
+    return ", ".join(line.get("categories", ())[-2:]) or f"article {line['sku']}"
+
+
 def ends(expiring: Iterable[Mapping[str, Any]], *, shown_max: int = 3) -> str:
     """When points end: the soonest by day, the rest in one word."""
     by_day: dict[str, int] = {}
@@ -53,8 +58,8 @@ def why_earned(why: Mapping[str, Any]) -> list[str]:
         f"in shop {purchase['shop']} for:",
     ]
     for line in purchase["lines"]:
-        name = ", ".join(line.get("categories", [line["sku"]])[-2:])
-        lines.append(f"  {line['quantity']:>5} x {name[:50]:<50} {money(line['amount_minor']):>8}")
+        name = article(line)[:50]
+        lines.append(f"  {line['quantity']:>5} x {name:<50} {money(line['amount_minor']):>8}")
     return [
         *lines,
         f"Rule '{rule['rule']}' of programme '{rule['programme']}', version {rule['version']}: "

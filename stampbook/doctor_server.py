@@ -16,6 +16,7 @@ from stampbook.finding import Finding
 _SKEW_S_MAX = 5.0
 _LETTERS_COUNTED_MAX = 1_000
 _LATE_AFTER_S = 300.0
+_KEY_NEEDED = (401, 403)
 _NOT_READY = {
     "database": "Look at the disk and at the database server, then at this server's log.",
     "stream": "Look at the disk, or at Kafka, then at this server's log.",
@@ -38,10 +39,10 @@ def examine_server(client: Client) -> Iterator[Finding]:
         try:
             yield from look(client)
         except Refused as refused:
+            if refused.problem.get("status") not in _KEY_NEEDED:
+                raise
             yield Finding.ill(
-                look.__name__.strip("_").replace("_", " "),
-                str(refused),
-                "Show the operator's key: --key, or STAMPBOOK_KEY.",
+                "key", str(refused), "Show the operator's key: --key, or STAMPBOOK_KEY."
             )
             return
 

@@ -246,7 +246,9 @@ class FileImport:
             f"{counts.refused:,} refused ({bar.rate_per_s():,.0f} a second)"
         )
         if counts.waiting:
-            self._session.tell(f"{counts.waiting:,} returns wait for their purchase, up to 30 days")
+            self._session.tell(
+                f"Returns that wait for their purchase, up to 30 days: {counts.waiting:,}"
+            )
         if counts.refused:
             self._session.tell(f"What was refused, and why: {self._refused_path}")
         else:

@@ -63,7 +63,7 @@ def _following(session: Session, client: Client, params: dict[str, str | int]) -
     delay_s = 0.0
     while True:
         try:
-            with client.lines("/v1/events", params=params, is_endless=True) as lines:
+            with client.lines("/v1/events", params=params) as lines:
                 was_reached = True
                 for line in lines:
                     params["after"] = _place(line).position

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from stampbook.settings import StampbookSettings
 
 DATA = Path("stampbook-data")
 OPERATOR_KEY = "operator.key"
+_FRACTION = re.compile(r"(?<=T\d\d:\d\d:\d\d)\.\d+")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 Url = Annotated[
@@ -61,7 +63,10 @@ class Session:
     @functools.cached_property
     def tables(self) -> Console:
         """Where results for people go."""
-        return Console(highlight=False, markup=False)
+        console = Console(highlight=False, markup=False)
+        if not console.is_terminal:
+            console.width = 200  # a pipe has no width
+        return console
 
     def client(self, *, merchant: str | None = None) -> Client:
         """Connect with the key that was named, or with the operator's of this very folder."""
@@ -77,9 +82,13 @@ class Session:
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Print a result for a person."""
-        table = Table(*(column.replace("_", " ") for column in columns), box=None, pad_edge=False)
+        table = Table(box=None, pad_edge=False)
+        for n, column in enumerate(columns):
+            # The first column is what other commands take: never shortened.
+            width = max((len(str(row[n])) for row in rows), default=0) if n == 0 else None
+            table.add_column(column.replace("_", " "), min_width=width, overflow="fold")
         for row in rows:
-            table.add_row(*("" if cell is None else str(cell) for cell in row))
+            table.add_row(*("" if cell is None else _shown(cell) for cell in row))
         self.tables.print(table)
 
     def _own_key(self) -> str | None:
@@ -89,6 +98,11 @@ class Session:
             return None
         self.tell(f"Using the key in {path}.")
         return path.read_text("utf-8").strip()
+
+
+def _shown(cell: object) -> str:
+    """Instants without their fractions: people compare days and minutes."""
+    return _FRACTION.sub("", str(cell))
 
 
 def write_line(line: bytes) -> None:

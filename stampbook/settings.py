@@ -20,6 +20,3 @@ class StampbookSettings(BaseSettings):
     merchant: str | None = Field(
         default=None, description="The merchant to act for, where the key is the operator's."
     )
-    log_level: str = Field(
-        default="INFO", description="Of `stampbook up`: DEBUG, INFO, WARNING or ERROR."
-    )
