@@ -78,6 +78,7 @@ class Book:
             _LOG.warning("a slot was taken over; its outcomes are not noted")
             await loop.run_in_executor(self.thread, self._slots.confirm)
             for lane in [each for each in by_lane if not self._slots.is_held(each.number)]:
+                lane.close()
                 del by_lane[lane]
             return False
         except DatabaseUnavailable as error:

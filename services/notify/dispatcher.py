@@ -238,11 +238,12 @@ class Dispatcher:
     def _tend_lanes(self) -> None:
         """Tell lanes what changed; close those of removed endpoints and of others' slots."""
         for number, lane in list(self._lanes.items()):
-            if number in self._endpoints and self._slots.is_open(number):
-                lane.change(self._endpoints[number])
-                continue
-            lane.close()
-            if lane.is_idle:
+            endpoint = self._endpoints.get(number)
+            if endpoint and self._slots.is_open(number):
+                lane.change(endpoint)
+            else:
+                lane.close()
+            if lane.is_closed and lane.is_idle:
                 del self._lanes[number]
 
     def _is_slot_idle(self, slot: int) -> bool:

@@ -86,7 +86,7 @@ class Lane:
         self._in_hand: dict[str, Line] = {}
         self._ready: deque[Line] = deque()
         self._under_way = 0
-        self._is_closed = False
+        self.is_closed = False
         self._is_filling = False
         self._takes_newest = False
         self._quiet_until = self._probe_at = datetime.min.replace(tzinfo=endpoint.created_at.tzinfo)
@@ -114,7 +114,7 @@ class Lane:
 
     def close(self) -> None:
         """Begin nothing any more; what is under way ends by itself."""
-        self._is_closed = True
+        self.is_closed = True
         self._put_back(lambda _: True)
 
     def wake(self) -> None:
@@ -130,7 +130,7 @@ class Lane:
         self.wake()
 
     def _may_send(self) -> bool:
-        is_open = not self._is_closed and self.endpoint.state is EndpointState.ACTIVE
+        is_open = not self.is_closed and self.endpoint.state is EndpointState.ACTIVE
         return is_open and self._desk.now() >= self._quiet_until
 
     async def _fill(self) -> None:

@@ -9,6 +9,7 @@ not followed, proxies of the environment not used, cookies not kept, answers not
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import ssl
 from collections.abc import Callable
@@ -50,7 +51,7 @@ class Guard:
         """
         family, kind, protocol, _, to = address
         if not may_connect(str(to[0]), allow_loopback=self.allow_loopback):
-            raise RefusedAddress(f"{to[0]} is private, local or reserved")
+            raise RefusedAddress(errno.EACCES, f"{to[0]} is private, local or reserved")
         return socket.socket(family=family, type=kind, proto=protocol)
 
 
@@ -180,5 +181,8 @@ async def _beginning(response: aiohttp.ClientResponse) -> str:
 
 def _said(error: BaseException) -> str:
     """What a person makes sense of, in one bounded line."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        reason = error.os_error.strerror or str(error.os_error)
+        return f"cannot connect to {error.host}:{error.port}: {reason}"[:500]
     text = " ".join(str(error).split()) or type(error).__name__
     return text[:500]
