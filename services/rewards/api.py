@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -13,7 +14,7 @@ from fastapi import APIRouter, Depends, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.rewards.application import Overview, Programmes, Standing
+from services.rewards.application import Overview, Programmes, VersionNow
 from services.rewards.domain.errors import (
     InThePast,
     NotAProgramme,
@@ -27,8 +28,8 @@ from services.runtime.auth import Keys, Role, authenticated
 from services.runtime.clock import parse_rfc3339, rfc3339
 from services.runtime.contracts import Contract, FieldError, decode
 from services.runtime.openapi import gives, takes
-from services.runtime.problems import Problem, invalid
-from services.runtime.web import Paging, PathId, answer, body
+from services.runtime.problems import Problem, bad_parameter, invalid
+from services.runtime.web import ID_PATTERN, Paging, PathId, answer, body
 
 TITLE: Final = "Stampbook rewards"
 
@@ -58,6 +59,8 @@ def routes(programmes: Programmes, keys: Keys) -> APIRouter:
     )
     async def get_programmes(page: Paging) -> Response:
         """Every programme, with its versions in brief."""
+        if page.after is not None and re.fullmatch(ID_PATTERN, page.after) is None:
+            raise bad_parameter("after", "malformed", "is no `next` of a page before")
         read = partial(programmes.page, after=page.after or "", limit=page.limit + 1)
         found = await _run(read)
         items, rest = found[: page.limit], found[page.limit :]
@@ -92,8 +95,8 @@ def routes(programmes: Programmes, keys: Keys) -> APIRouter:
         text = await body(request, limit_bytes=SIZE_MAX_BYTES, types=(*YAML_TYPES, JSON_TYPE))
         media_type = request.headers["content-type"].partition(";")[0].strip().lower()
         write = partial(programmes.write_down, programme, number, text, media_type)
-        standing, is_new = await _run(write)
-        return answer(_standing(standing), 201 if is_new else 200)
+        found, is_new = await _run(write)
+        return answer(_version(found), 201 if is_new else 200)
 
     @router.get(
         "/{programme}/versions/{number}",
@@ -102,7 +105,7 @@ def routes(programmes: Programmes, keys: Keys) -> APIRouter:
     )
     async def get_version(programme: PathId, number: _Number) -> Response:
         """A version as it was written, as it was understood, and where it stands."""
-        return answer(_standing(await _run(partial(programmes.find, programme, number))))
+        return answer(_version(await _run(partial(programmes.find, programme, number))))
 
     @router.post(
         "/{programme}/versions/{number}/activate",
@@ -116,7 +119,7 @@ def routes(programmes: Programmes, keys: Keys) -> APIRouter:
     async def activate(programme: PathId, number: _Number, request: Request) -> Response:
         """Let a version hold from an instant on, now if none is named."""
         at = await _moment(request)
-        return answer(_standing(await _run(partial(programmes.activate, programme, number, at=at))))
+        return answer(_version(await _run(partial(programmes.activate, programme, number, at=at))))
 
     @router.post(
         "/{programme}/versions/{number}/retire",
@@ -130,7 +133,7 @@ def routes(programmes: Programmes, keys: Keys) -> APIRouter:
     async def retire(programme: PathId, number: _Number, request: Request) -> Response:
         """Let a version hold no longer; no earlier one takes its place."""
         at = await _moment(request)
-        return answer(_standing(await _run(partial(programmes.retire, programme, number, at=at))))
+        return answer(_version(await _run(partial(programmes.retire, programme, number, at=at))))
 
     return router
 
@@ -206,26 +209,26 @@ def _overview(overview: Overview) -> dict[str, object]:
     return {
         "programme": overview.programme,
         "in_force": overview.in_force,
-        "versions": [_brief(standing) for standing in overview.versions],
+        "versions": [_brief(version) for version in overview.versions],
     }
 
 
-def _brief(standing: Standing) -> dict[str, object]:
-    stored = standing.stored
+def _brief(found: VersionNow) -> dict[str, object]:
+    stored = found.stored
     return {
         "version": stored.version,
-        "state": standing.state,
+        "state": found.state,
         "created_at": rfc3339(stored.created_at),
         "activated_at": _rfc3339_or_none(stored.activated_at),
         "retired_at": _rfc3339_or_none(stored.retired_at),
     }
 
 
-def _standing(standing: Standing) -> dict[str, object]:
-    stored = standing.stored
+def _version(found: VersionNow) -> dict[str, object]:
+    stored = found.stored
     return {
         "programme": stored.programme,
-        **_brief(standing),
+        **_brief(found),
         "as_understood": msgspec.Raw(stored.document),
         "as_written": {"media_type": stored.media_type, "text": stored.written},
     }

@@ -38,7 +38,7 @@ _SHARD = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class VersionNow:
     """A version and where it stands now."""
 
     stored: StoredVersion
@@ -51,7 +51,7 @@ class Overview:
 
     programme: str
     in_force: int | None
-    versions: tuple[Standing, ...]  # oldest first
+    versions: tuple[VersionNow, ...]  # oldest first
 
 
 class Programmes:
@@ -64,7 +64,7 @@ class Programmes:
 
     def write_down(
         self, programme: str, version: int, text: bytes, media_type: str
-    ) -> tuple[Standing, bool]:
+    ) -> tuple[VersionNow, bool]:
         """Add a version; says whether it is new. The same again changes nothing.
 
         Raises:
@@ -80,9 +80,9 @@ class Programmes:
                 save_version(connection, draft)
             elif existing.fingerprint != draft.fingerprint:
                 raise VersionReused(programme, version)
-            return self._standing(connection, existing or draft), existing is None
+            return self._now(connection, existing or draft), existing is None
 
-    def activate(self, programme: str, version: int, *, at: datetime | None = None) -> Standing:
+    def activate(self, programme: str, version: int, *, at: datetime | None = None) -> VersionNow:
         """Let a version hold from an instant on, now if none is named. Again changes nothing.
 
         Raises:
@@ -100,9 +100,9 @@ class Programmes:
                 raise AlreadyActivated(activated_at=stored.activated_at)
             elif stored.retired_at is not None and stored.retired_at <= self._clock():
                 raise VersionRetired(retired_at=stored.retired_at)
-            return self._standing(connection, stored)
+            return self._now(connection, stored)
 
-    def retire(self, programme: str, version: int, *, at: datetime | None = None) -> Standing:
+    def retire(self, programme: str, version: int, *, at: datetime | None = None) -> VersionNow:
         """Let a version hold no longer, and no earlier one in its place. Again changes nothing.
 
         Raises:
@@ -123,9 +123,9 @@ class Programmes:
                 self._record(connection, "retired", stored, retired_at)
             elif at is not None and at != stored.retired_at:
                 raise VersionRetired(retired_at=stored.retired_at)
-            return self._standing(connection, stored)
+            return self._now(connection, stored)
 
-    def adopt(self, text: bytes, media_type: str) -> Standing:
+    def adopt(self, text: bytes, media_type: str) -> VersionNow:
         """Make a document's rules hold now, as ``up --programme FILE`` does.
 
         What was activated last and says the same stays as it is, even if it was retired since;
@@ -142,21 +142,21 @@ class Programmes:
             timed = [(v.activated_at, v.version, v) for v in versions if v.activated_at is not None]
             newest = max(timed, default=None, key=lambda each: each[:2])
             if newest is not None and newest[2].fingerprint == draft.fingerprint:
-                return self._standing(connection, newest[2])
+                return self._now(connection, newest[2])
             number = max((v.version for v in versions), default=0) + 1
             stored = self._activated(
                 connection, replace(draft, version=number), self._whole_second(None)
             )
-            return self._standing(connection, stored)
+            return self._now(connection, stored)
 
-    def find(self, programme: str, version: int) -> Standing:
+    def find(self, programme: str, version: int) -> VersionNow:
         """One version.
 
         Raises:
             UnknownVersion: there is none.
         """
         with self._database.read() as connection:
-            return self._standing(connection, _known(connection, programme, version))
+            return self._now(connection, _known(connection, programme, version))
 
     def overview(self, programme: str) -> Overview:
         """One programme.
@@ -187,9 +187,9 @@ class Programmes:
             after = page[-1].programme
             for overview in page:
                 found |= {
-                    msgspec.json.decode(standing.stored.document)["currency"]
-                    for standing in overview.versions
-                    if standing.state in (State.ACTIVE, State.SCHEDULED)
+                    msgspec.json.decode(version.stored.document)["currency"]
+                    for version in overview.versions
+                    if version.state in (State.ACTIVE, State.SCHEDULED)
                 }
         return frozenset(found)
 
@@ -255,9 +255,9 @@ class Programmes:
         )
         self._log.append(connection, head, [entry])
 
-    def _standing(self, connection: Connection, stored: StoredVersion) -> Standing:
+    def _now(self, connection: Connection, stored: StoredVersion) -> VersionNow:
         activations = _activations(list_versions(connection, [stored.programme]))
-        return Standing(stored, state_of(stored.version, activations, now=self._clock()))
+        return VersionNow(stored, state_of(stored.version, activations, now=self._clock()))
 
     def _overview(self, programme: str, versions: Sequence[StoredVersion]) -> Overview:
         now = self._clock()
@@ -265,7 +265,7 @@ class Programmes:
         return Overview(
             programme,
             version_in_force(activations, at=now),
-            tuple(Standing(v, state_of(v.version, activations, now=now)) for v in versions),
+            tuple(VersionNow(v, state_of(v.version, activations, now=now)) for v in versions),
         )
 
 

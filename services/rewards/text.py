@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from services.rewards.domain.errors import Fault
@@ -39,11 +38,6 @@ class Text:
             pointer = pointer.rpartition("/")[0]
         line, column = self.places.get(pointer, (1, 1))
         return Fault(fault.pointer, fault.code, fault.detail, line, column)
-
-
-def media_type_of(path: Path) -> str:
-    """What a file's name says of its text."""
-    return JSON_TYPE if path.suffix.lower() == ".json" else YAML_TYPES[0]
 
 
 def read(raw: bytes, media_type: str) -> Text:

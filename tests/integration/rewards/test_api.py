@@ -170,6 +170,12 @@ async def test_lists_programmes_page_by_page(client: httpx.AsyncClient, desk: Re
     assert rest["next"] is None
 
 
+async def test_a_cursor_is_one_that_a_page_gave(client: httpx.AsyncClient) -> None:
+    response = await client.get("/v1/programmes", params={"after": "gro\0cer"})
+
+    assert refused(response, 422, "invalid-parameter")["errors"][0]["parameter"] == "after"
+
+
 async def test_shows_which_version_holds(client: httpx.AsyncClient, desk: RewardsDesk) -> None:
     desk.adopt()
     await client.put("/v1/programmes/grocer/versions/2", content=GROCER, headers=YAML)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from services.rewards.application import Programmes, Standing
+from services.rewards.application import Programmes, VersionNow
 from services.rewards.domain.errors import (
     AlreadyActivated,
     InThePast,
@@ -36,9 +36,9 @@ def programmes(desk: RewardsDesk) -> Programmes:
     return desk.programmes
 
 
-def written(programmes: Programmes, number: int = 1, text: str = GROCER) -> Standing:
-    standing, _ = programmes.write_down("grocer", number, text.encode(), YAML)
-    return standing
+def written(programmes: Programmes, number: int = 1, text: str = GROCER) -> VersionNow:
+    found, _ = programmes.write_down("grocer", number, text.encode(), YAML)
+    return found
 
 
 def facts(desk: RewardsDesk) -> list[dict[str, Any]]:
@@ -60,12 +60,12 @@ def facts(desk: RewardsDesk) -> list[dict[str, Any]]:
 
 
 def test_a_version_is_written_down_once(programmes: Programmes) -> None:
-    standing, is_new = programmes.write_down("grocer", 1, GROCER.encode(), YAML)
+    found, is_new = programmes.write_down("grocer", 1, GROCER.encode(), YAML)
     again, is_again_new = programmes.write_down("grocer", 1, b"# same\n" + GROCER.encode(), YAML)
 
     assert (is_new, is_again_new) == (True, False)
-    assert standing.state is State.DRAFT
-    assert again.stored == standing.stored
+    assert found.state is State.DRAFT
+    assert again.stored == found.stored
 
 
 def test_a_version_never_changes(programmes: Programmes) -> None:
@@ -104,9 +104,9 @@ def test_a_version_can_wait_for_its_day(desk: RewardsDesk) -> None:
     written(desk.programmes)
     monday = START + timedelta(days=3)
 
-    standing = desk.programmes.activate("grocer", 1, at=monday)
+    found = desk.programmes.activate("grocer", 1, at=monday)
 
-    assert standing.state is State.SCHEDULED
+    assert found.state is State.SCHEDULED
     assert desk.programmes.overview("grocer").in_force is None
     desk.now = monday
     assert desk.programmes.overview("grocer").in_force == 1
@@ -120,7 +120,7 @@ def test_a_later_version_takes_over(desk: RewardsDesk) -> None:
     overview = desk.programmes.overview("grocer")
 
     assert overview.in_force == 2
-    assert [standing.state for standing in overview.versions] == [State.SUPERSEDED, State.ACTIVE]
+    assert [found.state for found in overview.versions] == [State.SUPERSEDED, State.ACTIVE]
 
 
 def test_retiring_ends_it_once(desk: RewardsDesk) -> None:

@@ -52,13 +52,6 @@ def test_reads_the_grocers_programme() -> None:
     assert found.written == raw.decode()
 
 
-@pytest.mark.parametrize(
-    ("name", "media_type"), [("grocer.yaml", YAML), ("grocer", YAML), ("grocer.JSON", JSON)]
-)
-def test_a_files_name_says_what_it_holds(name: str, media_type: str) -> None:
-    assert text.media_type_of(Path(name)) == media_type
-
-
 @pytest.mark.parametrize("name", ["programme", "programme.two-units"])
 def test_reads_the_published_examples_in_both_languages(name: str) -> None:
     as_json = read(EXAMPLES[name].encode(), JSON)
