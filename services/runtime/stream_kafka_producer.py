@@ -17,6 +17,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final
 
+from kafka.errors import KafkaError
+
 from services.runtime.stream import Message, StreamUnavailable, UnknownTopic, partition_of
 from services.runtime.stream_kafka_client import (
     DELIVERY_TIMEOUT_S,
@@ -149,21 +151,29 @@ class _Session:
         self._guard = threading.Lock()
 
     def send(self, submission: Submission, topic_name: str, partitions: Sequence[int]) -> None:
-        """Hand all messages to the client."""
+        """Hand all messages to the client.
+
+        Raises:
+            StreamUnavailable: it failed, with these messages or with earlier ones.
+        """
         progress = _Progress(submission, time.monotonic(), [], len(set(partitions)))
         with self._guard:
             self._under_way[submission] = progress
         newest: dict[int, Acknowledgement] = {}
-        for message, partition in zip(submission.messages, partitions, strict=True):
-            newest[partition] = self._client.send(
-                topic_name,
-                value=message.value,
-                key=message.key.encode(),
-                headers=list(message.headers),
-                partition=partition,
-            )
-            newest[partition].add_errback(self._fail)
-            progress.acknowledgements.append(newest[partition])
+        try:
+            for message, partition in zip(submission.messages, partitions, strict=True):
+                newest[partition] = self._client.send(
+                    topic_name,
+                    value=message.value,
+                    key=message.key.encode(),
+                    headers=list(message.headers),
+                    partition=partition,
+                )
+                newest[partition].add_errback(self._fail)
+                progress.acknowledgements.append(newest[partition])
+        except KafkaError as error:
+            self._fail(error)
+            self.check()
         # A partition's messages are acknowledged in order: its newest one tells of all of them.
         for acknowledgement in newest.values():
             acknowledgement.add_callback(self._reach, progress)
@@ -174,11 +184,10 @@ class _Session:
         """Look whether all is well.
 
         Raises:
-            Exception: the first failure.
-            StreamUnavailable: the oldest submission waits for longer than the client should let it.
+            StreamUnavailable: it failed, or the oldest submission waits for longer than it should.
         """
         if self._failure is not None:
-            raise self._failure
+            raise StreamUnavailable(f"Kafka failed: {self._failure}") from self._failure
         with self._guard:
             oldest = next(iter(self._under_way.values()), None)
         if oldest and time.monotonic() - oldest.started_at_s > _GIVE_UP_AFTER_S:
