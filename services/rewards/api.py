@@ -152,7 +152,11 @@ def _problem(refused: Refused | NotText) -> Problem:
             line, column = place or (None, None)
             error = _located("", "malformed", str(refused), line, column)
             return Problem(
-                400, f"not-{language.lower()}", f"not {language}: {refused}", errors=[error]
+                400,
+                f"not-{language.lower()}",
+                str(refused),
+                title=f"The body is not {language}",
+                errors=[error],
             )
         case NotAProgramme(faults=faults):
             return invalid(
