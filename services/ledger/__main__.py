@@ -4,55 +4,91 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager, closing
+from functools import partial
+from importlib.metadata import version
 
+from fastapi import FastAPI
+
+from services.ledger.api import TITLE, routes
 from services.ledger.clock import ExpiryClock
 from services.ledger.consumer import Writer
 from services.ledger.intake import Rules
+from services.ledger.keys import StoredKeys
 from services.ledger.publisher import relay
 from services.ledger.settings import LedgerSettings
-from services.runtime.clock import utc_now
 from services.runtime.footing import Footing, standing, watch
 from services.runtime.health import Health
-from services.runtime.roles import run_role
+from services.runtime.roles import Run, run_api, run_role
+from services.runtime.web import application
 
 PACKAGE = "services.ledger"
 USAGE = "usage: python -m services.ledger api|writer|relay|clock"
 
 
-def _writer(footing: Footing, settings: LedgerSettings, health: Health) -> Callable[..., None]:
-    rules = Rules(is_accepted_currency=settings.accepts, clock=footing.clock)
+def _api(settings: LedgerSettings) -> FastAPI:
+    with ExitStack() as stack:
+        footing = stack.enter_context(standing(settings, PACKAGE))
+        producer = stack.enter_context(closing(footing.stream.producer()))
+        health = Health()
+        watch(health, footing, PACKAGE, role="api")
+        router = routes(
+            database=footing.database,
+            producer=producer,
+            keys=StoredKeys(footing.database, footing.clock, operator_key=settings.admin_key),
+            rules=_rules(footing, settings),
+        )
+        kept_open = stack.pop_all()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        with kept_open:
+            yield
+
+    return application(TITLE, version("stampbook"), [router], lifespan=lifespan, health=health)
+
+
+def _writer(footing: Footing, settings: LedgerSettings, health: Health) -> Run:
     writer = Writer(
-        footing, rules=rules, shard=settings.shard, batch_size_max=settings.batch_size_max
+        footing,
+        rules=_rules(footing, settings),
+        shard=settings.shard,
+        batch_size_max=settings.batch_size_max,
     )
     watch(health, footing, PACKAGE, role="writer", lag=writer.lag)
     return writer.run
 
 
-def _relay(footing: Footing, _: LedgerSettings, health: Health) -> Callable[..., None]:
+def _relay(footing: Footing, _: LedgerSettings, health: Health) -> Run:
     role = relay(footing)
     watch(health, footing, PACKAGE, role="relay", lag=role.lag)
     return role.run
 
 
-def _clock(footing: Footing, settings: LedgerSettings, health: Health) -> Callable[..., None]:
-    rules = Rules(is_accepted_currency=settings.accepts, clock=footing.clock)
+def _clock(footing: Footing, settings: LedgerSettings, health: Health) -> Run:
     watch(health, footing, PACKAGE, role="clock")
-    return ExpiryClock(footing, rules=rules).run
+    return ExpiryClock(footing, rules=_rules(footing, settings)).run
 
 
 _ROLES = {"writer": _writer, "relay": _relay, "clock": _clock}
 
 
+def _rules(footing: Footing, settings: LedgerSettings) -> Rules:
+    return Rules(is_accepted_currency=settings.accepts, clock=footing.clock)
+
+
 def main(arguments: list[str]) -> int:
     """Be one role until told to stop."""
-    settings = LedgerSettings()
     match arguments:
+        case ["api"]:
+            settings = LedgerSettings()
+            return run_api(partial(_api, settings), service="ledger", settings=settings)
         case [role] if role in _ROLES:
-            health = Health()
+            settings, health = LedgerSettings(), Health()
 
             def run(stop: threading.Event) -> None:
-                with standing(settings, PACKAGE, clock=utc_now) as footing:
+                with standing(settings, PACKAGE) as footing:
                     _ROLES[role](footing, settings, health)(stop)
 
             return run_role(run, service="ledger", role=role, settings=settings, health=health)
