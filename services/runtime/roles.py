@@ -46,8 +46,10 @@ def run_api(
     """
     _configure(service, role, settings)
 
-    def run(_: threading.Event) -> None:
-        serve(build(), settings.host, settings.port)
+    def run(stop: threading.Event) -> None:
+        app = build()
+        if not stop.is_set():  # from here on the server listens to signals itself
+            serve(app, settings.host, settings.port)
 
     with stop_on_signals() as stop:
         return 0 if supervise(run, stop, role=role) else 1

@@ -78,6 +78,22 @@ settings = RuntimeSettings(database_url="none", stream_url="none", port=int(sys.
 sys.exit(run_api(build, service="test", settings=settings))
 """
 
+API_TOLD_TO_STOP_WHILE_IT_OPENS_ITS_STORES = """
+import os, signal, sys, threading
+from services.runtime.health import Health
+from services.runtime.roles import run_api
+from services.runtime.settings import RuntimeSettings
+from services.runtime.web import application
+
+def build():
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Event().wait(0.5)
+    return application("Test", "1", [], health=Health())
+
+settings = RuntimeSettings(database_url="none", stream_url="none", port=int(sys.argv[1]))
+sys.exit(run_api(build, service="test", settings=settings))
+"""
+
 
 @pytest.fixture
 def start() -> Iterator[Start]:
@@ -120,7 +136,8 @@ def test_a_role_that_is_told_to_stop_ends_with_0(start: Start, number: signal.Si
 
 
 def test_the_second_signal_waits_for_nobody(start: Start) -> None:
-    process = started_role(start, "threading.Event().wait()")
+    # Python may miss a signal until a wait ends that began in the same instant.
+    process = started_role(start, "while True: threading.Event().wait(0.1)")
 
     process.send_signal(signal.SIGTERM)
     assert process.stderr is not None
@@ -128,6 +145,12 @@ def test_the_second_signal_waits_for_nobody(start: Start) -> None:
     process.send_signal(signal.SIGTERM)
 
     assert process.wait(timeout=30) == 128 + signal.SIGTERM
+
+
+def test_an_api_that_is_told_to_stop_before_it_serves_does_not_begin_to(start: Start) -> None:
+    process = start(API_TOLD_TO_STOP_WHILE_IT_OPENS_ITS_STORES, str(free_port()))
+
+    assert process.wait(timeout=30) == 0
 
 
 def test_a_role_that_fails_ends_with_1_and_says_why_in_one_line(start: Start) -> None:
