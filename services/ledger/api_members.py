@@ -17,6 +17,8 @@ from services.runtime.openapi import gives
 from services.runtime.problems import Problem, bad_parameter
 from services.runtime.web import AsOf, Page, Paging, PathId, Times, answer
 
+_PLACE_DIGITS_MAX = 16
+
 Unit = Annotated[
     str | None, Query(pattern="^[a-z][a-z0-9_-]{0,31}$", description="Only of this unit.")
 ]
@@ -89,7 +91,7 @@ def _unknown(member: str) -> Problem:
 def _place(page: Page) -> int:
     """Where in the member's story a page begins."""
     text = page.after or "0"
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) <= _PLACE_DIGITS_MAX):
         raise bad_parameter("after", "malformed", "take `next` of the page before")
     return int(text)
 

@@ -17,13 +17,16 @@ from services.ledger.api import TITLE, routes
 from services.ledger.consumer import Writer
 from services.ledger.intake import Rules, command
 from services.ledger.keys import StoredKeys
+from services.runtime.auth import Role
 from services.runtime.clock import rfc3339, utc_now
+from services.runtime.contracts import Contract
 from services.runtime.database import Database
 from services.runtime.footing import Footing
 from services.runtime.health import Health
 from services.runtime.ownership import Ownership
 from services.runtime.stream import Producer, Stream, open_stream
 from services.runtime.web import application
+from tests.support.asyncs import soon
 from tests.support.doors import door_to
 from tests.support.keys import bearer
 
@@ -58,6 +61,11 @@ class Ledger:
         if merchant is not None:
             headers["Stampbook-Merchant"] = merchant
         return Door(door_to(app or self.app, **headers))
+
+    def door_of(self, role: Role, merchant: str | None = "grocer") -> Door:
+        """The way in of somebody with a key of their own."""
+        secret, _ = self.keys.create(role=role, merchant=merchant, name=None)
+        return Door(door_to(self.app, **bearer(secret)))
 
     @contextmanager
     def deciding(self) -> Iterator[None]:
@@ -108,7 +116,7 @@ class Ledger:
             },
             **changes,
         }
-        self.command("award", str(uuid5(NAMESPACE_URL, f"award of {lot}")), data, source="/rewards")
+        self.command("award", award_id(lot), data, source="/rewards")
         return lot
 
     def take_back(self, points: int, *, purchase: str = "p-1", return_id: str = "r-1") -> None:
@@ -163,6 +171,11 @@ class Door:
         """Record a purchase, and wait until it is."""
         return await self.put(f"/purchases/{id_}", a_purchase(**changes), wait_s=10)
 
+    async def until_known(self, member: str = "1130") -> None:
+        """Wait until something was recorded of a member."""
+        path = f"/v1/members/{member}/balances"
+        await soon(lambda: self.http.get(path), lambda answer: answer.is_success)
+
     async def redeem(self, id_: str, points: int, **changes: object) -> httpx.Response:
         body = {"member": "1130", "unit": "points", "points": points, **changes}
         return await self.put(f"/redemptions/{id_}", body, wait_s=10)
@@ -171,6 +184,27 @@ class Door:
         """What can be spent, of all units together."""
         found = await self.get(f"/members/{member}/balances", **params)
         return sum(line["available"] for line in found["balances"])
+
+
+def award_id(lot: str) -> str:
+    """The command that asks for a lot."""
+    return str(uuid5(NAMESPACE_URL, f"award of {lot}"))
+
+
+def answered(response: httpx.Response, contract: str, status: int = 200) -> Any:
+    """The JSON of a good answer, which keeps its contract."""
+    assert response.status_code == status, response.text
+    assert Contract.of(contract).errors(response.json()) == []
+    return response.json()
+
+
+def refused(response: httpx.Response, status: int, code: str) -> Any:
+    """A problem as it ought to be."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    assert Contract.of("problem").errors(response.json()) == []
+    assert response.json()["code"] == code
+    return response.json()
 
 
 def a_purchase(**changes: object) -> dict[str, Any]:
@@ -195,12 +229,16 @@ def a_return(*, line: str = "1", quantity: int = 1, amount_minor: int = 2_500) -
 
 
 @contextmanager
-def running_ledger(database: Database, folder: Path) -> Iterator[Ledger]:
-    """A ledger whose writer decides."""
-    url = f"sqlite://{folder / 'stream.db'}"
-    with closing(open_stream(url, partitions=3)) as stream:
+def idle(database: Database, folder: Path) -> Iterator[Ledger]:
+    """A ledger whose writer is away."""
+    with closing(open_stream(f"sqlite://{folder / 'stream.db'}", partitions=3)) as stream:
         stream.ensure_topics()
         with closing(stream.producer()) as producer:
-            ledger = Ledger(database, stream, producer)
-            with ledger.deciding():
-                yield ledger
+            yield Ledger(database, stream, producer)
+
+
+@contextmanager
+def deciding(database: Database, folder: Path) -> Iterator[Ledger]:
+    """A ledger whose writer decides."""
+    with idle(database, folder) as ledger, ledger.deciding():
+        yield ledger

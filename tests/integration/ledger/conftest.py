@@ -9,6 +9,7 @@ import pytest
 
 from services.runtime.database import Database
 from tests.support.databases import BOTH, fresh_url, migrated
+from tests.support.ledger import Ledger, deciding, idle
 
 
 @pytest.fixture(params=BOTH)
@@ -20,3 +21,16 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def database(database_url: str) -> Iterator[Database]:
     with migrated(database_url, "services.ledger") as database:
         yield database
+
+
+@pytest.fixture
+def ledger(database: Database, tmp_path: Path) -> Iterator[Ledger]:
+    with deciding(database, tmp_path) as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def idle_ledger(database: Database, tmp_path: Path) -> Iterator[Ledger]:
+    """Its writer is away."""
+    with idle(database, tmp_path) as ledger:
+        yield ledger
