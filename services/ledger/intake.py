@@ -33,6 +33,7 @@ FROM_MERCHANTS = ("purchase", "return", "redemption", "reversal")
 FROM_US = ("award", "take-back", "expiry", "lapse")
 _FIRST_YEAR = 1970
 _AHEAD_MAX = timedelta(days=1)
+_AMOUNT_MINOR_MAX = 10**15  # as for a single amount in the contracts
 _NAMESPACE = UUID("1c0c8a52-1d8e-5d0b-8a3f-9c2b6f0d7e41").bytes
 _CONTRACTS = {name: Contract.of(f"commands/{name}") for name in (*FROM_MERCHANTS, *FROM_US)}
 _ENVELOPE = Contract.of("commands/envelope")
@@ -220,6 +221,8 @@ def _beyond_the_schema(type_: str, data: Mapping[str, Any], *, rules: Rules) -> 
         currency = json.dumps(data["currency"])
         errors.append(_error("/currency", "not-accepted", f"{currency} is not accepted here"))
     if type_ in ("purchase", "return"):
+        if sum(line["amount_minor"] for line in data["lines"]) > _AMOUNT_MINOR_MAX:
+            errors.append(_error("/lines", "out-of-range", "the lines sum to more than 10^15"))
         lines = [line["line"] for line in data["lines"]]
         if len(set(lines)) != len(lines):
             errors += [
