@@ -155,6 +155,7 @@ class Cluster:
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            isolation_level="read_committed",  # others may write commands in transactions
             check_crcs=True,
             fetch_max_wait_ms=wait_ms,
             fetch_max_bytes=16 << 20,
@@ -202,7 +203,7 @@ class Cluster:
         for server in self.servers:
             host, _, port = server.rpartition(":") if ":" in server else (server, "", str(_PORT))
             with suppress(OSError):
-                socket.create_connection((host, int(port)), _CONNECT_TIMEOUT_S).close()
+                socket.create_connection((host.strip("[]"), int(port)), _CONNECT_TIMEOUT_S).close()
                 return
         raise StreamUnavailable(f"no Kafka listens at {self._place}")
 

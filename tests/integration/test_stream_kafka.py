@@ -195,6 +195,26 @@ def test_reads_whatever_other_clients_write(
     assert abs(found[2].appended_at_ms - found[3].appended_at_ms) < PATIENCE_S * 1000
 
 
+def test_never_sees_what_another_client_took_back(
+    kafka_url: str, prefix: str, stream: Stream
+) -> None:
+    other = KafkaProducer(
+        bootstrap_servers=kafka_url.removeprefix("kafka://"), transactional_id=f"{prefix}till"
+    )
+    other.init_transactions()
+    for value, end in ((b"kept", other.commit_transaction), (b"undone", other.abort_transaction)):
+        other.begin_transaction()
+        other.send(f"{prefix}intake", value, key=b"m-1", partition=MINE)
+        end()
+    other.close()
+    stream.producer().append("intake", messages("next"))
+
+    with reading(stream, "intake") as reader:
+        found = read(reader, 2)
+
+    assert values(found) == ["kept", "next"]
+
+
 @pytest.mark.parametrize("url", ["kafka://", "kafka://a?replicas=3", "kafka://a?replication=x"])
 def test_refuses_a_url_that_it_does_not_understand(url: str) -> None:
     with pytest.raises(ValueError, match=r"kafka:|replication|invalid"):
