@@ -110,7 +110,7 @@ def queued(event: Event, endpoint: Endpoint) -> Queued:
     )
 
 
-def projector(footing: Footing) -> Projector:
+def projector(footing: Footing, *, page_size_max: int = 1_000) -> Projector:
     """The projector of topic ``ledger``; run it on a thread of its own."""
     feed.prepare(footing.database, footing.stream.partition_count(TOPIC))
     return Projector(
@@ -118,4 +118,5 @@ def projector(footing: Footing) -> Projector:
         topic=TOPIC,
         footing=footing,
         fold=Deliveries(footing).fold,
+        page_size_max=page_size_max,
     )
