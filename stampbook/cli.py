@@ -17,7 +17,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 refused or found something, 2 wrong use, 3 server not reached.",
     no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_show_locals=False,
+    pretty_exceptions_enable=False,
 )
 app.command()(up)
 app.command("import")(import_files)

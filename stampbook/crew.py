@@ -13,7 +13,6 @@ import uvloop
 from services.runtime.roles import Run, supervise
 
 _LOG = logging.getLogger(__name__)
-_PATIENCE_S = 1.5
 _LOOK_EVERY_S = 0.1
 
 
@@ -45,10 +44,9 @@ class Crew:
         """Let every role come to its end; returns at once."""
         self._stop.set()
 
-    def dismiss(self) -> None:
-        """Wait until every role has ended what it had in hand, but not for long."""
+    def dismiss(self, *, until_s: float) -> None:
+        """Wait until every role has ended what it had in hand, but no longer than that instant."""
         self.ask_to_stop()
-        until_s = time.monotonic() + _PATIENCE_S
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(max(0.0, until_s - time.monotonic()))
@@ -56,7 +54,7 @@ class Crew:
                 _LOG.warning("does not stop", extra={"role": thread.name})
 
     def _work(self, role: str, run: Run) -> None:
-        if not supervise(run, self._stop, role=role):
+        if not supervise(run, self._stop, role=role) and not self._stop.is_set():
             self._on_failure()
 
 

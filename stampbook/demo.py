@@ -6,20 +6,20 @@ It knows the server by its public doors only; every figure it prints is an answe
 from __future__ import annotations
 
 import shlex
+import textwrap
 import time
-from collections.abc import Iterator, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import msgspec
 from rich.console import Console
 from rich.padding import Padding
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
-from services.runtime.clock import parse_rfc3339, utc_now
+from services.runtime.clock import utc_now
 from stampbook.client import Client
 from stampbook.demo_purchases import (
+    PROGRAMME,
     Purchase,
     Sample,
     dearest,
@@ -28,6 +28,7 @@ from stampbook.demo_purchases import (
     to_the_present,
 )
 from stampbook.demo_receiver import Receiver, receiving
+from stampbook.demo_server import PATIENCE_S, UNIT, Server
 from stampbook.demo_words import (
     article,
     count,
@@ -39,29 +40,28 @@ from stampbook.demo_words import (
     why_taken_back,
 )
 from stampbook.failures import Failure, Refused
-from stampbook.import_journal import Counts
-from stampbook.import_sender import Sender
-from stampbook.import_source import Line
 
 if TYPE_CHECKING:
     from stampbook.embedded import Installation
 
+__all__ = ("PROGRAMME", "show")
+
 MERCHANT = "grocer"
-UNIT = "points"
 _WIDTH_MAX = 80
-_BATCH_LINES = 100
-_PATIENCE_S = 60.0
 _WAIT = "wait=30"
+_INDENT = "   "
 _ENTRIES_SHOWN = 8
 
 
 class Story:
     """One telling."""
 
-    def __init__(self, installation: Installation, console: Console) -> None:
+    def __init__(self, installation: Installation, console: Console, *, is_kept: bool) -> None:
         self._installation = installation
+        self._is_kept = is_kept
         self._console = console
         self._client = Client(installation.url, installation.key, MERCHANT)
+        self._server = Server(self._client)
         # A folder may see more than one demo: what this one does gets names of its own.
         self._name = f"demo-{utc_now():%Y%m%d-%H%M%S}"
         self._chapters = 0
@@ -77,11 +77,11 @@ class Story:
         purchase = memorable(sample)
         member = purchase["member"]
         self._chapter("They became points")
-        earned = self._entry(member, "points.earned", purchase=purchase["id"])
+        earned = self._server.entry(member, "points.earned", purchase=purchase["id"])
         self._show_statement(member)
         self._chapter("Why?")
         self._say(f"Asked: why did member {member} get these {count(earned['points'], 'point')}?")
-        self._say(*why_earned(self._why(earned)))
+        self._show(*why_earned(self._server.why(earned)))
         with receiving() as receiver:
             secret = self._subscribe(receiver)
             try:
@@ -96,20 +96,19 @@ class Story:
         self._chapter("What next")
         self._show_what_next(member)
 
-    # Chapters
-
     def _feed(self) -> Sample:
-        sample = to_the_present(read_sample(), today=utc_now().date(), recorded=self._purchased_at)
+        sample = to_the_present(
+            read_sample(), today=utc_now().date(), recorded=self._server.purchased_at
+        )
         households = len({purchase["member"] for purchase in sample.purchases})
         self._say(
             f"{len(sample.purchases):,} baskets of {households} households of a grocer, with every "
-            "line: a sample of",
-            "The Complete Journey by 84.51°. They are of 2017. Points end after a year,",
-            f"so all are moved by {sample.weeks} whole weeks: the last is of "
-            f"{sample.last_day:%d %b %Y}.",
+            "line: a sample of The Complete Journey by 84.51°. They are of 2017. Points end after "
+            f"a year, so all are moved by {sample.weeks} whole weeks: the last is of "
+            f"{sample.last_day:%d %b %Y}."
         )
         began_s = time.monotonic()
-        counts = self._send(sample.purchases)
+        counts = self._server.feed(sample.purchases, self._console)
         rate = counts.answered / (time.monotonic() - began_s)
         self._say(
             f"{counts.recorded:,} recorded, {counts.repeated:,} repeated, {counts.refused:,} "
@@ -136,35 +135,35 @@ class Story:
                 entry.get("purchase", ""),
                 day(entry["expires_at"]) if "expires_at" in entry else "",
             )
-        self._console.print(Padding(table, (0, 0, 0, 3)))
-        balance = self._balance(member)
+        self._console.print(Padding(table, (0, 0, 0, len(_INDENT)), expand=False))
+        balance = self._server.balance(member)
         self._say(f"Balance: {count(balance['available'], 'point')}.")
         if balance["expiring"]:
             self._say(f"Of these end {ends(balance['expiring'])}.")
 
     def _redeem(self, member: str) -> None:
-        before = self._balance(member)["available"]
+        before = self._server.balance(member)["available"]
         points = max(1, before // 2)
         path = f"/v1/redemptions/{self._name}"
         body = {"member": member, "unit": UNIT, "points": points}
-        self._say(f"PUT {path}", f"    {_compact(body)}")
+        self._show(f"PUT {path}", f"    {_compact(body)}")
         began_s = time.monotonic()
         outcome = self._client.send("PUT", path, body, prefer=_WAIT)
         took_ms = (time.monotonic() - began_s) * 1_000
-        after = self._balance(member)["available"]
+        after = self._server.balance(member)["available"]
         self._say(
             f"{outcome['outcome'].capitalize()} in {took_ms:.0f} ms: {before} - {points} = {after}."
         )
-        entry = self._entry(member, "points.redeemed", redemption=self._name)
-        lots = self._why(entry)["lots"]
+        entry = self._server.entry(member, "points.redeemed", redemption=self._name)
+        lots = self._server.why(entry)["lots"]
         self._say(f"Taken from what ends soonest, {count(len(lots), 'lot')}: {ends(lots)}.")
 
     def _show_webhook(self, receiver: Receiver, secret: str) -> None:
-        webhook = receiver.next(timeout_s=_PATIENCE_S)
+        webhook = receiver.next(timeout_s=PATIENCE_S)
         if not webhook.is_signed_with(secret, now_s=utc_now().timestamp()):
             raise Failure("A webhook arrived whose signature is wrong.")
         event = msgspec.json.decode(webhook.body)
-        self._say(
+        self._show(
             f"POST {receiver.url}",
             f"webhook-id: {webhook.id}",
             f"webhook-signature: {webhook.signatures[:40]}...   checked: valid",
@@ -178,7 +177,7 @@ class Story:
         path = f"/v1/purchases/{purchase['id']}/returns/{self._name}"
         given_back = {name: line[name] for name in ("line", "quantity", "amount_minor")}
         body = {"returned_at": utc_now().isoformat(), "lines": [given_back]}
-        self._say(f"PUT {path}", f"    {article(line)}: {money(line['amount_minor'])} given back")
+        self._show(f"PUT {path}", f"    {article(line)}: {money(line['amount_minor'])} given back")
         member = purchase["member"]
         try:
             outcome = self._client.send("PUT", path, body, prefer=_WAIT)
@@ -188,9 +187,9 @@ class Story:
             self._say(f"Declined: {refused} (an earlier demo gave it back).")
             return
         self._say(f"{outcome['outcome'].capitalize()}.")
-        entry = self._entry(member, "points.taken-back", purchase=purchase["id"])
-        self._say(*why_taken_back(self._why(entry)))
-        self._say(f"Balance: {count(self._balance(member)['available'], 'point')}.")
+        entry = self._server.entry(member, "points.taken-back", purchase=purchase["id"])
+        self._say(why_taken_back(self._server.why(entry)))
+        self._say(f"Balance: {count(self._server.balance(member)['available'], 'point')}.")
 
     def _show_what_next(self, member: str) -> None:
         installation = self._installation
@@ -198,9 +197,10 @@ class Story:
         if installation.key_file is not None:
             key = f"$(cat {shlex.quote(str(installation.key_file))})"
         command = own_command()
-        self._say(
+        self._show(
             f"Address:  {installation.url}/docs",
             f"Data:     {installation.folder}",
+            *(() if self._is_kept else ("          (removed at the end; --data DIR keeps it)",)),
             "",
             f"export STAMPBOOK_URL={installation.url}",
             f"export STAMPBOOK_KEY={key}",
@@ -210,83 +210,38 @@ class Story:
             f"     $STAMPBOOK_URL/v1/members/{member}/balances",
         )
 
-    # What chapters need
-
-    def _purchased_at(self, id_: str) -> Any:
-        try:
-            return parse_rfc3339(self._client.get(f"/v1/purchases/{id_}")["purchased_at"])
-        except Refused:
-            return None
-
-    def _send(self, purchases: list[Purchase]) -> Counts:
-        counts = Counts()
-        sender = Sender(self._client, patience_s=_PATIENCE_S)
-        bar = Progress(
-            "   Feeding",
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=self._console,
-            disable=not self._console.is_terminal,
-            transient=True,
-        )
-        with bar:
-            task = bar.add_task("", total=len(purchases))
-            for first in range(0, len(purchases), _BATCH_LINES):
-                batch = purchases[first : first + _BATCH_LINES]
-                lines = [Line(n, msgspec.json.encode(each)) for n, each in enumerate(batch)]
-                for answer in sender.decide(lines):
-                    is_recorded = answer.outcome == "recorded"
-                    counts.recorded += is_recorded and not answer.repeated
-                    counts.repeated += is_recorded and answer.repeated
-                    counts.refused += not is_recorded
-                bar.update(task, advance=len(batch))
-        return counts
-
     def _subscribe(self, receiver: Receiver) -> str:
         wish = {"url": receiver.url, "types": ["points.redeemed"]}
         secret: str = self._client.send("PUT", f"/v1/endpoints/{self._name}", wish)["secret"]
         return secret
 
-    def _balance(self, member: str) -> Mapping[str, Any]:
-        balances = self._client.get(f"/v1/members/{member}/balances")["balances"]
-        found: Mapping[str, Any] = next(each for each in balances if each["unit"] == UNIT)
-        return found
-
-    def _entry(self, member: str, type_: str, **named: str) -> Mapping[str, Any]:
-        """The newest entry of this type; awards follow their purchase within moments."""
-        for _ in _tries():
-            try:
-                entries = list(self._client.items(f"/v1/members/{member}/entries"))
-            except Refused as refused:
-                if refused.code != "unknown-member":
-                    raise
-                continue
-            for entry in reversed(entries):
-                if entry["type"] == type_ and named.items() <= entry.items():
-                    found: Mapping[str, Any] = entry
-                    return found
-        raise Failure(f"No {type_} of member {member} came within {_PATIENCE_S:g} s.")
-
-    def _why(self, entry: Mapping[str, Any]) -> Mapping[str, Any]:
-        why: Mapping[str, Any] = self._client.get(f"/v1/entries/{entry['id']}/why")
-        return why
-
     def _chapter(self, title: str) -> None:
         self._chapters += 1
         self._console.print(f"\n{self._chapters}. {title}", style="bold")
 
-    def _say(self, *lines: str) -> None:
+    def _say(self, text: str) -> None:
+        """Prose, broken into lines."""
+        self._show(*textwrap.wrap(text, self._console.width - len(_INDENT)))
+
+    def _show(self, *lines: str) -> None:
+        """What is to be read, or copied, as it stands."""
         for line in lines:
-            self._console.print(f"   {line}", soft_wrap=True)
+            self._console.print(f"{_INDENT}{line}".rstrip(), soft_wrap=True)
 
 
-def show(installation: Installation, *, leave: bool, out: TextIO) -> None:
-    """Tell the story; stay up afterwards unless ``leave``."""
+def show(installation: Installation, *, leave: bool, is_kept: bool, out: TextIO) -> None:
+    """Tell the story; stay up afterwards unless ``leave``.
+
+    Args:
+        installation: to talk to.
+        leave: end the process after the story.
+        is_kept: whether the data stay where they are at the end.
+        out: where to tell it.
+    """
     console = Console(file=out, highlight=False, markup=False, emoji=False)
     console.width = min(console.width, _WIDTH_MAX)
     try:
-        Story(installation, console).tell()
+        Story(installation, console, is_kept=is_kept).tell()
     except Failure as failure:
         console.print(f"\nThe demo cannot go on: {failure.text()}")
         installation.stop(failure.exit_code)
@@ -295,13 +250,6 @@ def show(installation: Installation, *, leave: bool, out: TextIO) -> None:
         installation.stop(0)
     else:
         console.print("\nIt stays up until Ctrl-C.", style="bold")
-
-
-def _tries() -> Iterator[None]:
-    until_s = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < until_s:
-        yield
-        time.sleep(0.05)
 
 
 def _compact(value: object) -> str:

@@ -72,10 +72,15 @@ def to_the_present(
 
 def memorable(sample: Sample) -> Purchase:
     """The newest basket that a person takes in at a glance and that is worth a few points."""
-    return next(
-        purchase
-        for purchase in reversed(sample.purchases)
-        if len(purchase["lines"]) in _FEW_LINES and dearest(purchase)["amount_minor"] >= _DEAR_MINOR
+    return next(filter(_is_memorable, reversed(sample.purchases)))
+
+
+def _is_memorable(purchase: Purchase) -> bool:
+    lines = purchase["lines"]
+    return (
+        len(lines) in _FEW_LINES
+        and dearest(purchase)["amount_minor"] >= _DEAR_MINOR
+        and all(line["quantity"] and line["categories"] for line in lines)
     )
 
 

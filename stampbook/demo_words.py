@@ -72,16 +72,16 @@ def why_earned(why: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def why_taken_back(why: Mapping[str, Any]) -> list[str]:
+def why_taken_back(why: Mapping[str, Any]) -> str:
     """The same for points that a return took."""
     how = why["rule"]["arithmetic"]
     before, after = how["points_before"], how["points_after"]
-    return [
+    return (
         f"Kept before: {money(how['kept_before_minor'])}, worth {count(before, 'point')}. "
-        f"Kept now: {money(how['kept_after_minor'])}, worth {after}.",
+        f"Kept now: {money(how['kept_after_minor'])}, worth {after}. "
         f"{before} - {after} = {count(why['entry']['points'], 'point')} taken back, by the rules "
-        "of the day of purchase.",
-    ]
+        "of the day of purchase."
+    )
 
 
 def own_command() -> str:

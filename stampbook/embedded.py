@@ -7,10 +7,12 @@ stand on. This is the one place that knows all services.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
@@ -21,20 +23,13 @@ from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 
-from services.ledger.api import routes as ledger_routes
-from services.ledger.clock import ExpiryClock
-from services.ledger.consumer import Writer
-from services.ledger.intake import Rules
 from services.ledger.keys import StoredKeys
-from services.ledger.publisher import relay as ledger_relay
 from services.ledger.settings import LedgerSettings
-from services.rewards.api import routes as programme_routes
+from services.notify.settings import NotifySettings
 from services.rewards.application import Programmes
-from services.rewards.consumer import AwardsProjector
-from services.rewards.publisher import relay as rewards_relay
 from services.runtime.clock import utc_now
 from services.runtime.database import open_database
-from services.runtime.footing import Footing, watch
+from services.runtime.footing import Footing
 from services.runtime.health import Health
 from services.runtime.migrations import migrate
 from services.runtime.ownership import Ownership
@@ -43,13 +38,15 @@ from services.runtime.stream import Stream, open_stream
 from services.runtime.telemetry import configure_logging, configure_tracing
 from services.runtime.web import application, serve
 from stampbook.crew import Crew
-from stampbook.currencies import AcceptedCurrencies
 from stampbook.data_folder import DataFolder
+from stampbook.embedded_services import Site, ledger, notify, rewards
 from stampbook.failures import FOUND, OK
 from stampbook.programme_file import adopt
 
 _OWNER = "embedded"  # always the same: after a crash it need not wait for its own leases
 _LEASE_S = 5.0
+_PATIENCE_S = 1.5  # with the grace of open requests, all in all less than 5 s
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,14 +86,13 @@ class _Ending:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Site:
-    """Where a service is put together."""
+class _Parts:
+    """All services, put together, and who does their work."""
 
-    footing: Footing
-    keys: StoredKeys
+    routers: list[APIRouter]
     health: Health
-    crew: Crew
-    stack: ExitStack
+    deciders: Crew
+    couriers: Crew  # nobody waits for them: they may stop first
 
 
 def run(
@@ -115,42 +111,57 @@ def run(
         when_up: is called on a thread of its own as soon as requests are answered.
     """
     ending = _Ending()
+    settings = LedgerSettings(database_url=folder.database("ledger"), stream_url=folder.stream())
+    key, key_file = folder.operator_key(settings.admin_key)
+    up = Installation(
+        url=_url(door), folder=folder.path, key=key, key_file=key_file, stop=ending.end
+    )
     with ExitStack() as stack:
-        settings = LedgerSettings(
-            database_url=folder.database("ledger"), stream_url=folder.stream()
-        )
         _configure(folder, wish, settings, stack)
-        key, key_file = folder.operator_key(settings.admin_key)
-        stream = stack.enter_context(closing(open_stream(folder.stream())))
-        stream.ensure_topics()
-        ledger, rewards = (
-            _footing(folder, service, stream, stack) for service in ("ledger", "rewards")
-        )
-        keys = StoredKeys(ledger.database, utc_now, operator_key=key)
-        programmes = Programmes(rewards.database, utc_now)
-        if wish.programme is not None:
-            adopt(programmes, wish.programme)
-        health = Health()
-        deciders, couriers = Crew(on_failure=ending.fail), Crew(on_failure=ending.fail)
-        site = partial(_Site, keys=keys, health=health, stack=stack)
-        routers = [
-            *_ledger(site(footing=ledger, crew=deciders), settings, programmes),
-            *_rewards(site(footing=rewards, crew=deciders), programmes),
-        ]
-        up = Installation(
-            url=_url(door), folder=folder.path, key=key, key_file=key_file, stop=ending.end
-        )
-        lifespan = _lifespan([deciders, couriers], couriers, partial(when_up, up))
+        parts = _compose(folder, wish, settings, up, ending, stack)
+        lifespan = _lifespan(parts, partial(_tell, when_up, up))
         app = application(
-            "Stampbook", version("stampbook"), routers, lifespan=lifespan, health=health
+            "Stampbook", version("stampbook"), parts.routers, lifespan=lifespan, health=parts.health
         )
+        host, port = door.getsockname()[:2]
         try:
-            host, port = door.getsockname()[:2]
             serve(app, host, port, sockets=[door])
         finally:
-            couriers.dismiss()
-            deciders.dismiss()
+            until_s = time.monotonic() + _PATIENCE_S
+            parts.deciders.ask_to_stop()
+            parts.couriers.dismiss(until_s=until_s)
+            parts.deciders.dismiss(until_s=until_s)
     return ending.code
+
+
+def _compose(
+    folder: DataFolder,
+    wish: Wish,
+    settings: LedgerSettings,
+    up: Installation,
+    ending: _Ending,
+    stack: ExitStack,
+) -> _Parts:
+    """Every service on its own store; the stream is everybody's."""
+    stream = stack.enter_context(closing(open_stream(folder.stream())))
+    stream.ensure_topics()
+    footings = {
+        service: _footing(folder, service, stream, stack)
+        for service in ("ledger", "rewards", "notify")
+    }
+    programmes = Programmes(footings["rewards"].database, utc_now)
+    if wish.programme is not None:
+        adopt(programmes, wish.programme)
+    health = Health()
+    deciders, couriers = Crew(on_failure=ending.fail), Crew(on_failure=ending.fail)
+    keys = StoredKeys(footings["ledger"].database, utc_now, operator_key=up.key)
+    site = partial(Site, keys=keys, health=health, stack=stack)
+    routers = [
+        *ledger(site(footing=footings["ledger"], crew=deciders), settings, programmes),
+        *rewards(site(footing=footings["rewards"], crew=deciders), programmes),
+        *notify(site(footing=footings["notify"], crew=couriers), _notify_settings(folder, wish)),
+    ]
+    return _Parts(routers=routers, health=health, deciders=deciders, couriers=couriers)
 
 
 def _configure(folder: DataFolder, wish: Wish, settings: RuntimeSettings, stack: ExitStack) -> None:
@@ -169,48 +180,36 @@ def _footing(folder: DataFolder, service: str, stream: Stream, stack: ExitStack)
     return Footing(database=database, stream=stream, ownership=ownership, clock=utc_now)
 
 
-def _ledger(site: _Site, settings: LedgerSettings, programmes: Programmes) -> list[APIRouter]:
-    footing = site.footing
-    accepts = settings.accepts if settings.currencies else AcceptedCurrencies(programmes.currencies)
-    rules = Rules(is_accepted_currency=accepts, clock=utc_now)
-    writer = Writer(footing, rules=rules, batch_size_max=settings.batch_size_max)
-    relay = ledger_relay(footing)
-    site.crew.hire("ledger-writer", writer.run)
-    site.crew.hire("ledger-relay", relay.run)
-    site.crew.hire("ledger-clock", ExpiryClock(footing, rules=rules).run)
-    for role, lag in (("ledger-writer", writer.lag), ("ledger-relay", relay.lag)):
-        watch(site.health, footing, "services.ledger", role=role, lag=lag)
-    producer = site.stack.enter_context(closing(footing.stream.producer()))
-    return [
-        ledger_routes(database=footing.database, producer=producer, keys=site.keys, rules=rules)
-    ]
-
-
-def _rewards(site: _Site, programmes: Programmes) -> list[APIRouter]:
-    projector = AwardsProjector(site.footing)
-    relay = rewards_relay(site.footing)
-    site.crew.hire("rewards-projector", projector.run)
-    site.crew.hire("rewards-relay", relay.run)
-    for role, lag in (("rewards-projector", projector.lag), ("rewards-relay", relay.lag)):
-        watch(site.health, site.footing, "services.rewards", role=role, lag=lag)
-    return [programme_routes(programmes, site.keys)]
+def _notify_settings(folder: DataFolder, wish: Wish) -> NotifySettings:
+    settings = NotifySettings(database_url=folder.database("notify"), stream_url=folder.stream())
+    may_loop = settings.allow_loopback or wish.allow_loopback
+    return settings.model_copy(update={"allow_loopback": may_loop})
 
 
 def _lifespan(
-    crews: list[Crew], couriers: Crew, when_up: Callable[[], None]
+    parts: _Parts, when_up: Callable[[], None]
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """Everybody works while the app serves."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        for crew in crews:
-            crew.begin()
+        parts.deciders.begin()
+        parts.couriers.begin()
         threading.Thread(target=when_up, name="when-up", daemon=True).start()
-        farewell = asyncio.create_task(_let_go_early(app, couriers))
+        farewell = asyncio.create_task(_let_go_early(app, parts.couriers))
         yield
         farewell.cancel()
 
     return lifespan
+
+
+def _tell(when_up: Callable[[Installation], None], up: Installation) -> None:
+    try:
+        when_up(up)
+    except Exception:
+        # Whoever waits for it would wait for ever.
+        _LOG.exception("what was to be done when up has failed")
+        up.stop(FOUND)
 
 
 async def _let_go_early(app: FastAPI, couriers: Crew) -> None:

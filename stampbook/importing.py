@@ -37,29 +37,36 @@ class Type(StrEnum):
     REVERSAL = "reversal"
 
 
+Files = Annotated[
+    list[Path], typer.Argument(metavar="FILE…", exists=True, dir_okay=False, readable=True)
+]
+MappingFile = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True, dir_okay=False, help="The files are CSV; this says which column means what."
+    ),
+]
+LineType = Annotated[
+    Type | None, typer.Option("--type", help="What NDJSON lines are that do not say so.")
+]
+Merchant = Annotated[str | None, typer.Option(help="Whose they are, if the key is the operator's.")]
+State = Annotated[
+    Path | None,
+    typer.Option(
+        file_okay=False, help="Where to keep journals and refused lines; else beside each FILE."
+    ),
+]
+
+
 @connected
 def import_files(
     session: Session,
     *,
-    files: Annotated[
-        list[Path], typer.Argument(metavar="FILE…", exists=True, dir_okay=False, readable=True)
-    ],
-    mapping: Annotated[
-        Path | None,
-        typer.Option(help="The files are CSV; this one says which column means what."),
-    ] = None,
-    type_: Annotated[
-        Type | None, typer.Option("--type", help="What NDJSON lines are that do not say so.")
-    ] = None,
-    merchant: Annotated[
-        str | None, typer.Option(help="Whose they are, if the key is the operator's.")
-    ] = None,
-    state: Annotated[
-        Path | None,
-        typer.Option(
-            file_okay=False, help="Where to keep journals and refused lines; else beside each FILE."
-        ),
-    ] = None,
+    files: Files,
+    mapping: MappingFile = None,
+    type_: LineType = None,
+    merchant: Merchant = None,
+    state: State = None,
 ) -> int:
     """Send files of purchases, returns and redemptions: NDJSON, or CSV with --mapping.
 
@@ -67,19 +74,12 @@ def import_files(
     was interrupted goes on where it stopped. Lines that are refused are written, with the reasons,
     to FILE.refused.ndjson. Ends with 0, or with 1 if lines were refused.
     """
-    for file in files:
-        if file.suffix.lower() == ".csv" and mapping is None:
-            raise Misused(f"{file} is CSV: name a mapping, such as --mapping grocer-mapping.yaml")
+    sources = [(file, _source(file, mapping, type_)) for file in files]
     client = session.client(merchant=merchant)
     client.request("GET", "/healthz")  # nobody there? then say so at once
     goal = f"{session.url} {merchant or session.merchant} {type_} {_fingerprint(mapping)}"
     total = Counts()
-    for file in files:
-        source: Source
-        if mapping is None:
-            source = NdjsonSource(file, type_)
-        else:
-            source = CsvSource(file, read_mapping(mapping))
+    for file, source in sources:
         work = FileImport(session, client, file, source, goal=goal, state=state or file.parent)
         try:
             counts = work.run()
@@ -90,6 +90,14 @@ def import_files(
     if session.as_json:
         session.result(total.for_programs())
     return FOUND if total.refused else OK
+
+
+def _source(file: Path, mapping: Path | None, type_: Type | None) -> Source:
+    if mapping is not None:
+        return CsvSource(file, read_mapping(mapping))
+    if file.suffix.lower() == ".csv":
+        raise Misused(f"{file} is CSV: name a mapping, such as --mapping grocer-mapping.yaml")
+    return NdjsonSource(file, type_)
 
 
 def _fingerprint(mapping: Path | None) -> str:

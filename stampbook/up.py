@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib import import_module
@@ -29,38 +29,46 @@ PORT = 8080
 _BACKLOG = 1_024
 
 
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        file_okay=False,
+        show_default=False,
+        help=f"Where everything is kept. Default: ./{DATA}; of a demo, a folder that goes with it.",
+    ),
+]
+Host = Annotated[str, typer.Option(help="The network address to listen on.")]
+Port = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=65_535,
+        show_default=False,
+        help=f"The port; 0: any free one. Default: {PORT}; of a demo any, if that is taken.",
+    ),
+]
+Programme = Annotated[
+    Path | None,
+    typer.Option(exists=True, dir_okay=False, help="Make this programme hold from now on."),
+]
+Demo = Annotated[
+    bool, typer.Option("--demo", help="Feed a year of purchases and show what comes of them.")
+]
+Leave = Annotated[bool, typer.Option("--exit", help="Leave at the end of the demo.")]
+AllowLoopback = Annotated[
+    bool, typer.Option("--allow-loopback", help="Let webhooks go to this very machine.")
+]
+
+
 def up(  # noqa: PLR0913 - one parameter for each option
     *,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            file_okay=False,
-            show_default=False,
-            help=f"Where everything is kept. Default: ./{DATA}; of a demo, a folder that goes "
-            "with it.",
-        ),
-    ] = None,
-    host: Annotated[str, typer.Option(help="The network address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=65_535,
-            show_default=False,
-            help=f"The port; 0: any free one. Default: {PORT}; of a demo any, if that is taken.",
-        ),
-    ] = None,
-    programme: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="Make this programme hold from now on."),
-    ] = None,
-    demo: Annotated[
-        bool, typer.Option("--demo", help="Feed a year of purchases and show what comes of them.")
-    ] = False,
-    leave: Annotated[bool, typer.Option("--exit", help="Leave at the end of the demo.")] = False,
-    allow_loopback: Annotated[
-        bool, typer.Option("--allow-loopback", help="Let webhooks go to this very machine.")
-    ] = False,
+    data: Data = None,
+    host: Host = "127.0.0.1",
+    port: Port = None,
+    programme: Programme = None,
+    demo: Demo = False,
+    leave: Leave = False,
+    allow_loopback: AllowLoopback = False,
     as_json: AsJson = False,
 ) -> None:
     """Run everything in one process, on SQLite in one folder, until Ctrl-C.
@@ -75,15 +83,16 @@ def up(  # noqa: PLR0913 - one parameter for each option
             folder = stack.enter_context(_folder(data, is_for_demo=demo))
             door = stack.enter_context(_door(host, port, is_for_demo=demo))
             embedded = _load()
+            story = partial(_demo().show, leave=leave, is_kept=data is not None) if demo else None
             code = embedded.run(
                 folder,
                 door,
                 embedded.Wish(
-                    programme=_programme(programme, is_for_demo=demo),
+                    programme=programme or (_demo().PROGRAMME if demo else None),
                     allow_loopback=allow_loopback or demo,
                     log_to_file=demo,
                 ),
-                when_up=partial(_be_up, as_json=as_json, demo=demo, leave=leave),
+                when_up=partial(_be_up, as_json=as_json, story=story),
             )
     except Failure as failure:
         typer.echo(failure.as_json().decode() if as_json else failure.text(), err=True)
@@ -91,8 +100,8 @@ def up(  # noqa: PLR0913 - one parameter for each option
     raise typer.Exit(code)
 
 
-def _be_up(installation: Installation, *, as_json: bool, demo: bool, leave: bool) -> None:
-    """Print the line that people and scripts wait for; then, if so wished, the demo."""
+def _be_up(installation: Installation, *, as_json: bool, story: Callable[..., None] | None) -> None:
+    """Print the line that people and scripts wait for; then tell the story, if there is one."""
     if as_json:
         key_file = None if installation.key_file is None else str(installation.key_file)
         write_line(msgspec.json.encode({"url": installation.url, "key_file": key_file}))
@@ -101,10 +110,8 @@ def _be_up(installation: Installation, *, as_json: bool, demo: bool, leave: bool
         if installation.key_file is not None:
             sys.stdout.write(f"The operator's key is in {installation.key_file}\n")
         sys.stdout.flush()
-    if demo:
-        from stampbook.demo import show  # noqa: PLC0415 - of no use to anybody else
-
-        show(installation, leave=leave, out=sys.stderr if as_json else sys.stdout)
+    if story is not None:
+        story(installation, out=sys.stderr if as_json else sys.stdout)
 
 
 def _load() -> ModuleType:
@@ -117,12 +124,8 @@ def _load() -> ModuleType:
         gc.freeze()
 
 
-def _programme(path: Path | None, *, is_for_demo: bool) -> Path | None:
-    if path is None and is_for_demo:
-        from stampbook.demo_purchases import PROGRAMME  # noqa: PLC0415 - of no use to others
-
-        return PROGRAMME
-    return path
+def _demo() -> ModuleType:
+    return import_module("stampbook.demo")  # of no use to anybody else
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 
 from services.runtime.database import DatabaseUnavailable
 from stampbook.crew import Crew, on_a_loop
@@ -20,7 +21,7 @@ def test_works_until_it_is_dismissed() -> None:
     assert not began.wait(0.01)
     crew.begin()
     assert began.wait(5)
-    crew.dismiss()
+    crew.dismiss(until_s=time.monotonic() + 5)
 
     assert ended.is_set()
 
@@ -36,7 +37,7 @@ def test_a_role_that_cannot_go_on_is_reported() -> None:
     crew.begin()
 
     assert failed.wait(5)
-    crew.dismiss()
+    crew.dismiss(until_s=time.monotonic() + 5)
 
 
 def test_a_store_that_is_away_is_waited_for() -> None:
@@ -55,15 +56,15 @@ def test_a_store_that_is_away_is_waited_for() -> None:
     crew.begin()
 
     assert went_on.wait(5)
-    crew.dismiss()
+    crew.dismiss(until_s=time.monotonic() + 5)
     assert not failed.is_set()
 
 
 def test_who_was_never_begun_can_be_dismissed() -> None:
     crew = Crew(on_failure=lambda: None)
-    crew.hire("worker", lambda stop: None)
+    crew.hire("worker", lambda _: None)
 
-    crew.dismiss()
+    crew.dismiss(until_s=time.monotonic() + 5)
 
 
 def test_an_asynchronous_role_is_told_to_stop() -> None:
@@ -78,6 +79,6 @@ def test_an_asynchronous_role_is_told_to_stop() -> None:
     crew.hire("worker", on_a_loop(run))
     crew.begin()
     assert began.wait(5)
-    crew.dismiss()
+    crew.dismiss(until_s=time.monotonic() + 5)
 
     assert ended.is_set()
