@@ -16,7 +16,7 @@ from services.ledger import (
 from services.ledger.intake import Rules
 from services.ledger.keys import StoredKeys
 from services.ledger.reception import Reception
-from services.ledger.store import OUTCOMES_BELL
+from services.ledger.store.outcomes import OUTCOMES_BELL
 from services.ledger.waiting import Bell, Outcomes
 from services.runtime.database import Database
 from services.runtime.eventlog import BELL

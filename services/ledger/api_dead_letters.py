@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.ledger.store import WaitingReturn, list_waiting
+from services.ledger.store.returns import WaitingReturn, list_waiting
 from services.runtime.auth import Keys, Role, authenticated
 from services.runtime.clock import rfc3339
 from services.runtime.contracts import Contract

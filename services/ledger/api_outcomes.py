@@ -12,7 +12,7 @@ from services.ledger.application import IdReused
 from services.ledger.domain.errors import Refused
 from services.ledger.intake import Command, key_of
 from services.ledger.reception import Reception
-from services.ledger.store import Outcome, load_outcomes
+from services.ledger.store.outcomes import Outcome, load_outcomes
 from services.runtime.auth import Keys, Principal, Role, acting_merchant, authenticated
 from services.runtime.database import Database
 from services.runtime.openapi import MERCHANT, gives

@@ -5,38 +5,29 @@ Nothing here reads a clock or a database: the books answer, and note what was de
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from datetime import timedelta
 
-from services.ledger import wire
+from services.ledger import history, wire
 from services.ledger.books import Books
-from services.ledger.domain import account, purchase
+from services.ledger.domain import account
 from services.ledger.domain.errors import (
     NothingToDo,
     Refused,
     UnknownLot,
-    UnknownPurchase,
     UnknownRedemption,
 )
 from services.ledger.domain.events import (
-    Event,
     PointsEarned,
     PointsRedeemed,
     PurchaseRecorded,
-    ReturnRecorded,
 )
-from services.ledger.domain.purchase import SHIPPING, Part
 from services.ledger.intake import Command, key_of
-from services.ledger.store import Outcome, StoredLot, WaitingReturn
+from services.ledger.returns import decide_waiting, lapse, purchase_key, record_return
+from services.ledger.store.lots import StoredLot
+from services.ledger.store.outcomes import Outcome
 from services.ledger.wire import Story
 from services.runtime.clock import parse_rfc3339
-from services.runtime.contracts import decode
-
-_LOG = logging.getLogger(__name__)
-RETURN_WAITS = timedelta(days=30)
 
 
 class IdReused(Exception):
@@ -52,7 +43,7 @@ def fetch(books: Books, commands: Sequence[Command]) -> None:
         of_type[command.type].append(command)
     books.fetch_outcomes(
         [command.key for command in commands]
-        + [_purchase_key(command) for command in of_type["return"]]
+        + [purchase_key(command) for command in of_type["return"]]
     )
     books.fetch_waiting([command.key for command in of_type["purchase"]])
     books.fetch_accounts(_story(command).stream for command in of_type["purchase"])
@@ -88,105 +79,17 @@ def decide(books: Books, command: Command) -> None:
     books.conclude(command.key, outcome)
 
 
-def _record(books: Books, command: Command, story: Story, events: Sequence[Event]) -> Outcome:
-    first_position = books.record(story, events)
-    return Outcome(
-        command.fingerprint,
-        "recorded",
-        first_position=first_position,
-        event_count=len(events),
-    )
-
-
 def _record_purchase(books: Books, command: Command) -> Outcome:
     event = PurchaseRecorded(
         purchase=command.id,
         content=command.content,
         purchased_at=parse_rfc3339(command.data["purchased_at"]),
     )
-    outcome = _record(books, command, _story(command), [event])
+    outcome = books.record(_story(command), [event], command.fingerprint)
     books.conclude(command.key, outcome)
     for waiting in books.waiting_for(command.key):
-        _decide_waiting(books, waiting)
+        decide_waiting(books, waiting)
     return outcome
-
-
-def _decide_waiting(books: Books, waiting: WaitingReturn) -> None:
-    """The purchase has come: the return is decided as if it came now."""
-    known = books.outcome(waiting.command)
-    assert known is not None, "what waits was accepted"
-    command = Command(
-        source=waiting.merchant,
-        type="return",
-        id=waiting.id,
-        key=waiting.command,
-        data=decode(waiting.content),
-        content=waiting.content,
-        fingerprint=known.fingerprint,
-        traceparent=waiting.traceparent,
-    )
-    books.end_wait(waiting)
-    try:
-        outcome = _record_return(books, command)
-    except Refused as refusal:
-        outcome = replace(known, outcome="declined", code=refusal.code, detail=str(refusal))
-    books.conclude(command.key, outcome)
-
-
-def _record_return(books: Books, command: Command) -> Outcome:
-    purchase_key = _purchase_key(command)
-    found = books.purchase(purchase_key)
-    if found is None:
-        return _wait_for_purchase(books, command, purchase_key)
-    recorded, bought = found
-    parts = [
-        (line["line"], Part(line["quantity"], line["amount_minor"]))
-        for line in command.data["lines"]
-    ]
-    shipping_minor = command.data.get("shipping_minor", 0)
-    returned_at = parse_rfc3339(command.data["returned_at"])
-    after = purchase.give_back(
-        bought,
-        books.returned(purchase_key),
-        [*parts, (SHIPPING, Part(0, shipping_minor))] if shipping_minor else parts,
-        returned_at=returned_at,
-    )
-    purchase_id, _, return_id = command.id.partition("/")
-    event = ReturnRecorded(
-        purchase=purchase_id,
-        return_id=return_id,
-        content=command.content,
-        returned_at=returned_at,
-        purchased_at=bought.purchased_at,
-        currency=bought.currency,
-        amount_minor=sum(part.amount_minor for _, part in parts),
-    )
-    story = Story(
-        merchant=command.source,
-        member=recorded.member,
-        purchase=purchase_id,
-        traceparent=command.traceparent,
-    )
-    outcome = _record(books, command, story, [event])
-    books.note_return(purchase_key, after, outcome.first_position)
-    return outcome
-
-
-def _wait_for_purchase(books: Books, command: Command, purchase_key: bytes) -> Outcome:
-    books.wait(
-        WaitingReturn(
-            command=command.key,
-            purchase=purchase_key,
-            merchant=command.source,
-            id=command.id,
-            content=command.content,
-            traceparent=command.traceparent,
-            since=books.now,
-            until=books.now + RETURN_WAITS,
-        )
-    )
-    detail = f"waits up to {RETURN_WAITS.days} days for its purchase"
-    return Outcome(command.fingerprint, "accepted", "waits-for-purchase", detail)
 
 
 def _redeem(books: Books, command: Command) -> Outcome:
@@ -203,7 +106,7 @@ def _redeem(books: Books, command: Command) -> Outcome:
         purchase=command.data.get("purchase"),
         now=books.now,
     )
-    return _record(books, command, _story(command), [event])
+    return books.record(_story(command), [event], command.fingerprint)
 
 
 def _reverse(books: Books, command: Command) -> Outcome:
@@ -223,7 +126,7 @@ def _reverse(books: Books, command: Command) -> Outcome:
     story = Story(
         merchant=recorded.merchant, member=recorded.member, traceparent=command.traceparent
     )
-    return _record(books, command, story, events)
+    return books.record(story, events, command.fingerprint)
 
 
 def _award(books: Books, command: Command) -> Outcome:
@@ -237,11 +140,11 @@ def _award(books: Books, command: Command) -> Outcome:
         purchase=data["purchase"],
         earned_at=parse_rfc3339(data["earned_at"]),
         expires_at=None if data["expires_at"] is None else parse_rfc3339(data["expires_at"]),
-        origin=wire.origin_in(data),
+        origin=history.origin_in(data),
     )
     owed = books.points_owed(data["member"], data["unit"])
     events = account.earn(earned, points_owed=owed, now=books.now)
-    return _record(books, command, _story(command), events)
+    return books.record(_story(command), events, command.fingerprint)
 
 
 def _take_back(books: Books, command: Command) -> Outcome:
@@ -255,9 +158,9 @@ def _take_back(books: Books, command: Command) -> Outcome:
         return_id=data["return"],
         points=data["points"],
         returned_at=parse_rfc3339(data["returned_at"]),
-        origin=wire.origin_in(data),
+        origin=history.origin_in(data),
     )
-    return _record(books, command, _story(command), [event])
+    return books.record(_story(command), [event], command.fingerprint)
 
 
 def _expire(books: Books, command: Command) -> Outcome:
@@ -266,36 +169,18 @@ def _expire(books: Books, command: Command) -> Outcome:
     if event is None:
         raise NothingToDo(f"lot {own.lot.lot} has nothing left, or time left")
     story = Story(merchant=own.lot.merchant, member=own.member, traceparent=command.traceparent)
-    return _record(books, command, story, [event])
-
-
-def _lapse(books: Books, command: Command) -> Outcome:
-    """A return has waited long enough."""
-    merchant, return_path = command.data["merchant"], command.data["return"]
-    purchase_id = return_path.partition("/")[0]
-    key = key_of(merchant, "return", return_path)
-    for waiting in books.waiting_for(key_of(merchant, "purchase", purchase_id)):
-        known = books.outcome(key)
-        if waiting.command == key and known is not None and waiting.until <= books.now:
-            books.end_wait(waiting)
-            detail = f"no purchase {purchase_id} arrived within {RETURN_WAITS.days} days"
-            books.conclude(
-                key,
-                replace(known, outcome="declined", code=UnknownPurchase.code, detail=detail),
-            )
-            return Outcome(command.fingerprint, "recorded")
-    raise NothingToDo(f"return {return_path} waits no longer")
+    return books.record(story, [event], command.fingerprint)
 
 
 _DECIDERS: dict[str, Callable[[Books, Command], Outcome]] = {
     "purchase": _record_purchase,
-    "return": _record_return,
+    "return": record_return,
     "redemption": _redeem,
     "reversal": _reverse,
     "award": _award,
     "take-back": _take_back,
     "expiry": _expire,
-    "lapse": _lapse,
+    "lapse": lapse,
 }
 
 
@@ -304,10 +189,6 @@ def _own_lot(books: Books, command: Command) -> StoredLot:
     if own is None or own.member != command.data["member"]:
         raise UnknownLot(f"member {command.data['member']} has no lot {command.data['lot']}")
     return own
-
-
-def _purchase_key(command: Command) -> bytes:
-    return key_of(command.source, "purchase", command.id.partition("/")[0])
 
 
 def _story(command: Command) -> Story:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from services.ledger import store, wire
+from services.ledger import history, wire
+from services.ledger.changes import Changes
 from services.ledger.domain import account as rules
 from services.ledger.domain.account import Lot
 from services.ledger.domain.events import Event, PointsEarned, PurchaseRecorded
 from services.ledger.domain.purchase import Part, Purchase
-from services.ledger.store import Account, Outcome, StoredLot, WaitingReturn
+from services.ledger.store.lots import StoredLot, load_lots, load_spendable
+from services.ledger.store.outcomes import Account, Outcome, load_accounts, load_outcomes
+from services.ledger.store.returns import WaitingReturn, load_returned, load_waiting
 from services.ledger.wire import Story
 from services.runtime.clock import rfc3339
 from services.runtime.database import Connection
@@ -48,23 +51,6 @@ class _Shelf:
     is_complete: bool = False
 
 
-@dataclass(slots=True)
-class _Changes:
-    """What the batch will write."""
-
-    entries: list[Entry] = field(default_factory=list)
-    outcomes: dict[bytes, Outcome] = field(default_factory=dict)
-    outcomes_changed: dict[bytes, Outcome] = field(default_factory=dict)
-    lots_new: set[str] = field(default_factory=set)
-    lots_changed: set[str] = field(default_factory=set)
-    lot_entries: dict[tuple[str, int], int] = field(default_factory=dict)
-    debts: dict[tuple[str, str], int] = field(default_factory=dict)
-    returned: dict[tuple[bytes, str], Part] = field(default_factory=dict)
-    returns: list[tuple[bytes, int]] = field(default_factory=list)
-    waiting: dict[bytes, WaitingReturn] = field(default_factory=dict)
-    waiting_ended: list[bytes] = field(default_factory=list)
-
-
 class Books:
     """Everything that deciding one batch of commands needs to know and to note."""
 
@@ -91,31 +77,31 @@ class Books:
         self._shelves: defaultdict[tuple[str, str], _Shelf] = defaultdict(_Shelf)
         self._returned: dict[bytes, dict[str, Part]] = {}
         self._waiting: dict[bytes, list[WaitingReturn]] = {}
-        self._changes = _Changes()
+        self._changes = Changes()
 
     # Reading ahead: one statement for the whole batch each.
 
     def fetch_outcomes(self, commands: Sequence[bytes]) -> None:
         """Know what became of these commands, if anything."""
         self._outcomes |= dict.fromkeys(commands)
-        self._outcomes |= store.load_outcomes(self._connection, commands)
+        self._outcomes |= load_outcomes(self._connection, commands)
 
     def fetch_accounts(self, streams: Iterable[str]) -> None:
         """Know these stories."""
         missing = [stream for stream in set(streams) if stream not in self._cache.accounts]
-        self._cache.accounts |= store.load_accounts(self._connection, missing)
+        self._cache.accounts |= load_accounts(self._connection, missing)
 
     def fetch_lots(self, lots: Sequence[str]) -> None:
         """Know these lots, also that one does not exist."""
         missing = [lot for lot in set(lots) if lot not in self._lots]
         self._lots |= dict.fromkeys(missing)
-        for stored in store.load_lots(self._connection, missing).values():
+        for stored in load_lots(self._connection, missing).values():
             self._remember(stored)
 
     def fetch_waiting(self, purchases: Sequence[bytes]) -> None:
         """Know which returns wait for these purchases."""
         self._waiting |= {purchase: [] for purchase in purchases}
-        for waiting in store.load_waiting(self._connection, purchases):
+        for waiting in load_waiting(self._connection, purchases):
             self._waiting[waiting.purchase].append(waiting)
 
     # What is known.
@@ -151,35 +137,33 @@ class Books:
             if shelf.is_complete or covered >= points:
                 return lots
             limit = _LOTS_AT_FIRST if shelf.last is None else _LOTS_PER_READ
-            found = store.load_spendable(
-                self._connection, member, unit, after=shelf.last, limit=limit
-            )
+            found = load_spendable(self._connection, member, unit, after=shelf.last, limit=limit)
             for stored in found:
                 if stored.lot.lot not in self._lots:
                     self._remember(stored)
             shelf.last = found[-1] if found else shelf.last
             shelf.is_complete = len(found) < limit
 
-    def event_at(self, position: int) -> wire.Recorded:
+    def event_at(self, position: int) -> history.Recorded:
         """An event of the log, or one that this batch has written."""
         index = position - self.head.position - 1
         if index >= 0:
-            return wire.decode(self._changes.entries[index].event)
-        return wire.decode(self._log.at(self._connection, [position])[position])
+            return history.decode(self._changes.entries[index].event)
+        return history.decode(self._log.at(self._connection, [position])[position])
 
-    def purchase(self, command: bytes) -> tuple[wire.Recorded, Purchase] | None:
+    def purchase(self, command: bytes) -> tuple[history.Recorded, Purchase] | None:
         """A recorded purchase by its command."""
         outcome = self.outcome(command)
         if outcome is None or not outcome.first_position:
             return None
         recorded = self.event_at(outcome.first_position)
         assert isinstance(recorded.event, PurchaseRecorded)
-        return recorded, wire.purchase_in(recorded.event)
+        return recorded, history.purchase_in(recorded.event)
 
     def returned(self, purchase: bytes) -> dict[str, Part]:
         """What has come back of a purchase, by line."""
         if purchase not in self._returned:
-            found = store.load_returned(self._connection, [purchase])
+            found = load_returned(self._connection, [purchase])
             self._returned[purchase] = found.get(purchase, {})
         return self._returned[purchase]
 
@@ -191,31 +175,15 @@ class Books:
 
     # What happens.
 
-    def record(self, story: Story, events: Sequence[Event]) -> int:
-        """Write events at the end of the log and move the points; returns the first position."""
+    def record(self, story: Story, events: Sequence[Event], fingerprint: bytes) -> Outcome:
+        """Write events at the end of the log and move the points; the outcome that this makes."""
         account = self.account(story.stream)
         first_position = self.next_position
         for event in events:
-            position = self.next_position
-            event_id = event_id_at(self._shard, position)
-            place = wire.Place(
-                shard=self._shard,
-                position=position,
-                event_id=event_id,
-                recorded_at=self._recorded_at,
-            )
-            type_, raw = wire.encode(event, story, place)
-            account.version += 1
-            self._changes.entries.append(Entry(story.stream, account.version, type_, event_id, raw))
-            if isinstance(event, PointsEarned):
-                self._open_lot(event, story, position)
-                if event.unit not in account.owed:
-                    # Nothing is owed; the row says that the member has had this unit.
-                    account.owed[event.unit] = 0
-                    self._changes.debts[story.stream, event.unit] = 0
-            else:
-                self._move_points(event, story, account, position)
-        return first_position
+            self._record(story, account, event)
+        return Outcome(
+            fingerprint, "recorded", first_position=first_position, event_count=len(events)
+        )
 
     @property
     def next_position(self) -> int:
@@ -250,28 +218,29 @@ class Books:
 
     def write(self) -> Head:
         """Put everything down; returns the new end of the log."""
-        changes = self._changes
-        connection = self._connection
-        head = self.head
-        if changes.entries:
-            head = self._log.append(connection, head, changes.entries)
-        store.save_outcomes(connection, changes.outcomes, changes.outcomes_changed)
-        if changes.lots_new or changes.lots_changed:
-            store.save_lots(
-                connection,
-                self._stored(changes.lots_new),
-                self._stored(changes.lots_changed - changes.lots_new),
-                [(*place, points) for place, points in changes.lot_entries.items()],
-            )
-        if changes.debts:
-            store.save_debts(connection, changes.debts)
-        if changes.returned:
-            store.save_returned(connection, changes.returned, changes.returns)
-        if changes.waiting or changes.waiting_ended:
-            store.save_waiting(connection, changes.waiting.values(), changes.waiting_ended)
-        return head
+        return self._changes.write(self._connection, self._log, self.head)
 
-    # Points.
+    def _record(self, story: Story, account: Account, event: Event) -> None:
+        position = self.next_position
+        event_id = event_id_at(self._shard, position)
+        place = wire.Place(
+            shard=self._shard,
+            position=position,
+            event_id=event_id,
+            recorded_at=self._recorded_at,
+        )
+        type_, raw = wire.encode(event, story, place)
+        account.version += 1
+        entry = Entry(story.stream, account.version, type_, event_id, raw)
+        self._changes.entries.append(entry)
+        if isinstance(event, PointsEarned):
+            self._open_lot(event, story, position)
+            if event.unit not in account.owed:
+                # Nothing is owed; the row says that the member has had this unit.
+                account.owed[event.unit] = 0
+                self._changes.debts[story.stream, event.unit] = 0
+        else:
+            self._move_points(event, story, account, position)
 
     def _open_lot(self, event: PointsEarned, story: Story, position: int) -> None:
         assert story.member is not None, "points belong to a member"
@@ -285,8 +254,9 @@ class Books:
             purchase=event.purchase,
             merchant=story.merchant,
         )
-        self._remember(StoredLot(lot, story.member, position, position))
-        self._changes.lots_new.add(event.lot)
+        stored = StoredLot(lot, story.member, position, position)
+        self._remember(stored)
+        self._changes.lots_new[event.lot] = stored
 
     def _move_points(self, event: Event, story: Story, account: Account, position: int) -> None:
         for posting in rules.postings(event):
@@ -302,9 +272,11 @@ class Books:
     def _move_lot(self, lot: str, points: int, position: int) -> None:
         stored = self.lot(lot)
         assert stored is not None, f"no lot {lot}"
-        self._lots[lot] = replace(stored, lot=stored.lot.moved(points), touched=position)
-        self._changes.lots_changed.add(lot)
-        self._changes.lot_entries[lot, position] = points
+        moved = replace(stored, lot=stored.lot.moved(points), touched=position)
+        self._lots[lot] = moved
+        changes = self._changes
+        (changes.lots_new if lot in changes.lots_new else changes.lots_changed)[lot] = moved
+        changes.lot_entries[lot, position] = points
 
     def _remember(self, stored: StoredLot) -> None:
         self._lots[stored.lot.lot] = stored
@@ -325,6 +297,3 @@ class Books:
             return []
         last = shelf.last.lot.spending_order
         return [lot for lot in lots if lot.spending_order <= last]
-
-    def _stored(self, lots: Iterable[str]) -> list[StoredLot]:
-        return [stored for lot in lots if (stored := self._lots[lot]) is not None]

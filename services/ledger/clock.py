@@ -12,7 +12,8 @@ import threading
 from uuid import UUID, uuid5
 
 from services.ledger.intake import TOPIC, Rules, command
-from services.ledger.store import StoredLot, WaitingReturn, list_waiting, load_due
+from services.ledger.store.lots import StoredLot, load_due
+from services.ledger.store.returns import WaitingReturn, list_waiting
 from services.runtime.footing import Footing
 from services.runtime.ownership import Fenced, Term
 from services.runtime.stream import Message, Producer

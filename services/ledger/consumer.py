@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from services.ledger import application
 from services.ledger.books import Books, Cache
 from services.ledger.intake import TOPIC, Command, Malformed, Rules, read
-from services.ledger.store import OUTCOMES_BELL
+from services.ledger.store.outcomes import OUTCOMES_BELL
 from services.runtime.database import DatabaseUnavailable
 from services.runtime.dead_letters import DeadLetter, park
 from services.runtime.eventlog import EventLog, Head
@@ -27,6 +28,7 @@ from services.runtime.ownership import (
     save_places,
 )
 from services.runtime.stream import Reader, Record, StreamUnavailable
+from services.runtime.telemetry import span
 
 _LOG = logging.getLogger(__name__)
 NAME = "ledger.writer"
@@ -133,10 +135,10 @@ class Writer:
 
     def _decide_batch(self, term: Term, records: Sequence[Record]) -> None:
         now = self._clock()
-        news = [r for r in records if r.offset >= self._places[r.partition].next_offset]
-        commands, letters = self._read(news, now)
+        commands, letters = self._read(records, now)
+        # Wherever they lie: after a restore the topic may begin anew, below the place reached.
         places = dict(self._places)
-        for record in news:
+        for record in records:
             places[record.partition] = Place(record.offset + 1)
         with self._database.write() as connection:
             self._ownership.confirm(connection, term)
@@ -146,7 +148,8 @@ class Writer:
             application.fetch(books, [command for _, command in commands])
             for record, command in commands:
                 try:
-                    application.decide(books, command)
+                    with span("ledger decide", parent=command.traceparent) as current:
+                        application.decide(books, _traced(command, current.traceparent))
                 except application.IdReused as reused:
                     letters.append(_letter(record, reused.code, str(reused), now))
             head = books.write()
@@ -157,7 +160,7 @@ class Writer:
             connection.ring(OUTCOMES_BELL)
         self._head, self._places = head, places
         self._cache.trim()
-        self._trim(len(news))
+        self._trim(len(records))
 
     def _read(
         self, records: Sequence[Record], now: datetime
@@ -188,6 +191,13 @@ class Writer:
             self._untrimmed = 0
             offsets = {n: place.next_offset for n, place in self._places.items()}
             self._stream.trim(TOPIC, offsets)
+
+
+def _traced(command: Command, traceparent: str | None) -> Command:
+    """The command as part of our own span, which its events will carry on."""
+    if traceparent == command.traceparent:
+        return command
+    return replace(command, traceparent=traceparent)
 
 
 def _letter(

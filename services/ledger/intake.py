@@ -26,6 +26,7 @@ from services.runtime.contracts import (
     fingerprint,
 )
 from services.runtime.stream import Message, Record
+from services.runtime.telemetry import extract, inject, valid_traceparent
 
 TOPIC = "intake"
 PREFIX = "stampbook."
@@ -82,8 +83,8 @@ class Command:
             "id": self.id,
             "data": msgspec.Raw(self.content),
         }
-        headers = (("traceparent", self.traceparent.encode()),) if self.traceparent else ()
-        return Message(self.partition_key(member), msgspec.json.encode(envelope), headers)
+        raw = msgspec.json.encode(envelope)
+        return Message(self.partition_key(member), raw, inject(self.traceparent))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,10 +188,10 @@ def _structured(record: Record) -> _Envelope:
         except NotJson as no_json:
             raise Malformed("not-json", str(no_json)) from None
         raise Malformed("invalid", str(error), errors) from None
-    for name, value in record.headers:
-        if name == "traceparent":
-            return msgspec.structs.replace(envelope, traceparent=value.decode("ascii", "replace"))
-    return envelope
+    traceparent = extract(record.headers) or valid_traceparent(envelope.traceparent)
+    if traceparent == envelope.traceparent:
+        return envelope
+    return msgspec.structs.replace(envelope, traceparent=traceparent)
 
 
 def _binary(record: Record) -> _Envelope | None:
@@ -204,7 +205,7 @@ def _binary(record: Record) -> _Envelope | None:
         source=found.get("ce_source", ""),
         id=found.get("ce_id", ""),
         data=msgspec.Raw(record.value),
-        traceparent=found.get("traceparent"),
+        traceparent=extract(record.headers),
     )
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from services.ledger.intake import TOPIC, Command, key_of
-from services.ledger.store import Outcome, load_outcomes
+from services.ledger.store.outcomes import Outcome, load_outcomes
 from services.ledger.waiting import Outcomes
 from services.runtime.database import Database, DatabaseUnavailable
 from services.runtime.eventlog import EventLog

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from services.ledger import wire
+from services.ledger import history, wire
 from services.ledger.domain import account
 from services.ledger.domain.events import PointsEarned
 from services.runtime.database import Connection, Database, DatabaseDamaged, Row
@@ -108,7 +108,7 @@ def _check_event(reading: _Reading, row: Row) -> None:
     if version != reading.versions.get(stream, 0) + 1:
         raise _Fault(position, "place", f"version {version} of {stream} is out of turn")
     try:
-        recorded = wire.decode(event)
+        recorded = history.decode(event)
     except ValueError as error:
         raise _Fault(position, "unreadable", str(error)) from None
     is_in_place = (
@@ -126,13 +126,13 @@ def _check_event(reading: _Reading, row: Row) -> None:
     reading.versions[stream] = version
 
 
-def _story(recorded: wire.Recorded) -> str:
+def _story(recorded: history.Recorded) -> str:
     event = recorded.event
     purchase = getattr(event, "purchase", None)
     return wire.Story(merchant=recorded.merchant, member=recorded.member, purchase=purchase).stream
 
 
-def _check_postings(reading: _Reading, recorded: wire.Recorded) -> None:
+def _check_postings(reading: _Reading, recorded: history.Recorded) -> None:
     event, position = recorded.event, recorded.position
     postings = account.postings(event)
     if sum(posting.points for posting in postings):

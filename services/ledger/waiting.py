@@ -7,7 +7,7 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 
-from services.ledger.store import Outcome, load_outcomes
+from services.ledger.store.outcomes import Outcome, load_outcomes
 from services.runtime.database import Database, DatabaseUnavailable
 
 _LOOK_EVERY_S = 0.5  # a ring is a hint and may be missed

@@ -6,17 +6,15 @@ published (``contracts/examples/events``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from services.ledger.domain.events import (
     Event,
-    LotPoints,
     Origin,
     PointsEarned,
     PointsExpired,
@@ -27,9 +25,7 @@ from services.ledger.domain.events import (
     PurchaseRecorded,
     ReturnRecorded,
 )
-from services.ledger.domain.purchase import SHIPPING, Part, Purchase
-from services.runtime.clock import parse_rfc3339, rfc3339
-from services.runtime.contracts import canonical
+from services.runtime.clock import rfc3339
 
 PREFIX = "stampbook."
 SUFFIX = ".v1"
@@ -61,19 +57,6 @@ class Place:
     position: int
     event_id: bytes
     recorded_at: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
-    """An event read back, with what the envelope says."""
-
-    event: Event
-    event_id: str
-    position: int
-    merchant: str
-    member: str | None
-    recorded_at: datetime
-    occurred_at: datetime
 
 
 def stream_of(member: str) -> str:
@@ -192,146 +175,3 @@ def _redemption_data(event: PointsRedeemed | PointsRestored) -> dict[str, object
 
 def _origin_data(origin: Origin) -> dict[str, object]:
     return {"programme": origin.programme, "version": origin.version, "rule": origin.rule}
-
-
-def decode(raw: bytes) -> Recorded:
-    """Read an event of the log.
-
-    Raises:
-        ValueError: the bytes are not an event that this release knows (msgspec.DecodeError is
-            one), or a field is missing (KeyError becomes one).
-    """
-    try:
-        envelope = msgspec.json.decode(raw)
-        occurred_at = parse_rfc3339(envelope["time"])
-        return Recorded(
-            event=_event(envelope["type"], envelope["data"], occurred_at),
-            event_id=envelope["id"],
-            position=envelope["position"],
-            merchant=envelope["merchant"],
-            member=envelope.get("subject"),
-            recorded_at=parse_rfc3339(envelope["recordedat"]),
-            occurred_at=occurred_at,
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not an event of the ledger: {error!r}") from error
-
-
-def _event(type_: str, data: Mapping[str, Any], at: datetime) -> Event:
-    """The fact behind a type and its data."""
-    name = type_.removeprefix(PREFIX).removesuffix(SUFFIX)
-    if name not in _READERS:
-        raise ValueError(f"this release knows no event {type_}")
-    return _READERS[name](data, at)
-
-
-def _purchase_recorded(data: Mapping[str, Any], at: datetime) -> PurchaseRecorded:
-    content = canonical({name: value for name, value in data.items() if name != "purchase"})
-    return PurchaseRecorded(purchase=data["purchase"], content=content, purchased_at=at)
-
-
-def _return_recorded(data: Mapping[str, Any], at: datetime) -> ReturnRecorded:
-    sent = {k: data[k] for k in ("returned_at", "lines", "shipping_minor") if k in data}
-    return ReturnRecorded(
-        purchase=data["purchase"],
-        return_id=data["return"],
-        content=canonical(sent),
-        returned_at=at,
-        purchased_at=parse_rfc3339(data["purchased_at"]),
-        currency=data["currency"],
-        amount_minor=data["amount_minor"],
-    )
-
-
-def _points_earned(data: Mapping[str, Any], at: datetime) -> PointsEarned:
-    expires_at = data["expires_at"]
-    return PointsEarned(
-        lot=data["lot"],
-        unit=data["unit"],
-        points=data["points"],
-        purchase=data["purchase"],
-        earned_at=at,
-        expires_at=None if expires_at is None else parse_rfc3339(expires_at),
-        origin=origin_in(data),
-    )
-
-
-def _points_redeemed(data: Mapping[str, Any], at: datetime) -> PointsRedeemed:
-    return PointsRedeemed(
-        redemption=data["redemption"],
-        unit=data["unit"],
-        lots=_lots(data),
-        purchase=data.get("purchase"),
-        redeemed_at=at,
-    )
-
-
-def _points_restored(data: Mapping[str, Any], at: datetime) -> PointsRestored:
-    return PointsRestored(
-        redemption=data["redemption"],
-        unit=data["unit"],
-        lots=_lots(data),
-        purchase=data.get("purchase"),
-        restored_at=at,
-    )
-
-
-def _points_taken_back(data: Mapping[str, Any], at: datetime) -> PointsTakenBack:
-    return PointsTakenBack(
-        purchase=data["purchase"],
-        return_id=data["return"],
-        lot=data["lot"],
-        unit=data["unit"],
-        lots=_lots(data),
-        owed=data["owed"],
-        returned_at=at,
-        origin=origin_in(data),
-    )
-
-
-def _points_repaid(data: Mapping[str, Any], at: datetime) -> PointsRepaid:
-    return PointsRepaid(lot=data["lot"], unit=data["unit"], points=data["points"], repaid_at=at)
-
-
-def _points_expired(data: Mapping[str, Any], at: datetime) -> PointsExpired:
-    return PointsExpired(
-        lot=data["lot"],
-        unit=data["unit"],
-        points=data["points"],
-        purchase=data["purchase"],
-        expired_at=at,
-    )
-
-
-_READERS: Mapping[str, Callable[[Mapping[str, Any], datetime], Event]] = {
-    "purchase.recorded": _purchase_recorded,
-    "return.recorded": _return_recorded,
-    "points.earned": _points_earned,
-    "points.redeemed": _points_redeemed,
-    "points.restored": _points_restored,
-    "points.taken-back": _points_taken_back,
-    "points.repaid": _points_repaid,
-    "points.expired": _points_expired,
-}
-
-
-def origin_in(data: Mapping[str, Any]) -> Origin:
-    """The rule behind an award or a taking back, as commands and events carry it."""
-    return Origin(
-        programme=data["programme"],
-        version=data["version"],
-        rule=data["rule"],
-        arithmetic=data["arithmetic"],
-    )
-
-
-def purchase_in(event: PurchaseRecorded) -> Purchase:
-    """What returns have to know of a recorded purchase."""
-    sent = msgspec.json.decode(event.content)
-    bought = {line["line"]: Part(line["quantity"], line["amount_minor"]) for line in sent["lines"]}
-    bought[SHIPPING] = Part(0, sent.get("shipping_minor", 0))
-    return Purchase(purchased_at=event.purchased_at, currency=sent["currency"], bought=bought)
-
-
-def _lots(data: Mapping[str, Any]) -> tuple[LotPoints, ...]:
-    return tuple(LotPoints(part["lot"], part["points"]) for part in data["lots"])

@@ -187,7 +187,7 @@ class Projector:
         poison: list[Record] = []
         for record in records:
             place = places.get(record.partition)
-            if place is None or record.offset < place.next_offset:
+            if place is None:
                 continue
             position = place.last_position
             try:

@@ -23,9 +23,11 @@ from services.runtime.ownership import (
     save_places,
 )
 from services.runtime.stream import Message, Producer, partition_of
+from services.runtime.telemetry import inject, span
 
 _LOG = logging.getLogger(__name__)
 _POLL_S = 0.25
+_TRACEPARENT = b'"traceparent":"'
 _LETTERS_PER_PAGE = 100
 _PAGE = """
 SELECT position, stream, event FROM events WHERE position > :after ORDER BY position LIMIT :limit
@@ -146,9 +148,11 @@ class Relay:
 def _message(stream: str, event: bytes) -> Message:
     """Keyed by the last part of the stream's name: the member, or the stranger's purchase."""
     event = bytes(event)
-    start = event.find(b'"traceparent":"', 0, event.find(b'"data":'))
-    headers: tuple[tuple[str, bytes], ...] = ()
-    if start >= 0:
-        start += len(b'"traceparent":"')
-        headers = (("traceparent", event[start : event.index(b'"', start)]),)
-    return Message(stream.rpartition("/")[2], event, headers)
+    key = stream.rpartition("/")[2]
+    start = event.find(_TRACEPARENT, 0, event.find(b'"data":'))
+    if start < 0:
+        return Message(key, event)
+    start += len(_TRACEPARENT)
+    parent = event[start : event.index(b'"', start)].decode()
+    with span("relay publish", parent=parent) as current:
+        return Message(key, event, inject(current.traceparent))

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from services.ledger import wire
+from services.ledger import history, wire
 from services.runtime.contracts import CONTRACTS_DIR, Contract
 
 PUBLISHED = sorted(
@@ -22,7 +22,7 @@ PUBLISHED = sorted(
 def test_reads_what_was_ever_published_and_writes_it_the_same(path: Path) -> None:
     example = msgspec.json.decode(path.read_bytes())
 
-    recorded = wire.decode(path.read_bytes())
+    recorded = history.decode(path.read_bytes())
     type_, raw = wire.encode(
         recorded.event,
         wire.Story(
@@ -46,6 +46,6 @@ def test_reads_what_was_ever_published_and_writes_it_the_same(path: Path) -> Non
 
 
 def test_every_event_of_the_ledger_has_been_published() -> None:
-    published = {wire.type_of(wire.decode(path.read_bytes()).event) for path in PUBLISHED}
+    published = {wire.type_of(history.decode(path.read_bytes()).event) for path in PUBLISHED}
 
     assert published == {f"stampbook.{name}.v1" for name in wire.NAMES.values()}

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from services.ledger import wire
+from services.ledger import history, wire
 from services.ledger.clock import ExpiryClock
 from services.ledger.consumer import Writer
 from services.ledger.intake import Rules, command, key_of
-from services.ledger.store import Outcome, load_outcomes
+from services.ledger.store.outcomes import Outcome, load_outcomes
 from services.runtime.database import Database
 from services.runtime.eventlog import EventLog
 from services.runtime.footing import Footing
@@ -65,11 +65,11 @@ class Desk:
         self.expiry_clock.tick(self.stream.producer())
         self.send(*(message for _, message in self.stream.appended))
 
-    def events(self) -> list[wire.Recorded]:
+    def events(self) -> list[history.Recorded]:
         """The whole log."""
         with self.database.read() as connection:
             page = EventLog(self.database).page(connection, after=0, limit=1_000_000)
-        return [wire.decode(raw) for _, raw in page]
+        return [history.decode(raw) for _, raw in page]
 
     def types(self) -> list[str]:
         """What happened, in short."""

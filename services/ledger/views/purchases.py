@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from services.ledger.intake import key_of
-from services.ledger.store import load_outcomes
+from services.ledger.store.outcomes import load_outcomes
 from services.runtime.database import Connection
 from services.runtime.eventlog import EventLog
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from uuid import UUID
 
-from services.ledger import wire
+from services.ledger import history
 from services.ledger.domain.events import LotPoints, PointsRedeemed, PointsRestored
-from services.ledger.wire import Recorded
+from services.ledger.history import Recorded
 from services.runtime.clock import rfc3339
 from services.runtime.database import Connection
 from services.runtime.eventlog import EventLog
@@ -48,7 +48,7 @@ def _moves(connection: Connection, log: EventLog, lot: str) -> Iterator[Recorded
     params = {"lot": UUID(lot).bytes, "limit": _PAGE_SIZE}
     while page := connection.rows(_MOVED, {**params, "after": after}):
         found = log.at(connection, [position for (position,) in page])
-        yield from (wire.decode(found[position]) for position in sorted(found))
+        yield from (history.decode(found[position]) for position in sorted(found))
         after = page[-1][0]
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from services.ledger import store
 from services.ledger.domain.account import Lot
 from services.ledger.domain.events import PointsEarned
+from services.ledger.history import Recorded
+from services.ledger.store.lots import StoredLot, load_lots
 from services.ledger.views import story
-from services.ledger.wire import NAMES, Recorded
+from services.ledger.wire import NAMES
 from services.runtime.clock import rfc3339
 from services.runtime.database import Connection
 
@@ -48,7 +49,7 @@ def lots(connection: Connection, member: str, *, after: int, limit: int, now: da
     """Every lot that the member earned, spent and ended ones too."""
     earned = story.read(connection, member, after=after, names=["points.earned"])
     page = list(islice(earned, limit + 1))
-    stored = store.load_lots(
+    stored = load_lots(
         connection,
         [recorded.event.lot for _, recorded in page if isinstance(recorded.event, PointsEarned)],
     )
@@ -78,9 +79,7 @@ def entry(recorded: Recorded) -> dict[str, object]:
     return line
 
 
-def _lot(
-    recorded: Recorded, stored: dict[str, store.StoredLot], *, now: datetime
-) -> dict[str, object]:
+def _lot(recorded: Recorded, stored: dict[str, StoredLot], *, now: datetime) -> dict[str, object]:
     earned = recorded.event
     assert isinstance(earned, PointsEarned)
     lot = stored[earned.lot].lot

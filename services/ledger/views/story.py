@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.ledger import wire
+from services.ledger import history
 from services.ledger.domain.account import Account, Posting, postings
 from services.ledger.domain.events import Event
-from services.ledger.wire import NAMES, PREFIX, SUFFIX, Recorded, stream_of
+from services.ledger.history import Recorded
+from services.ledger.wire import NAMES, PREFIX, SUFFIX, stream_of
 from services.runtime.database import Connection
 
 POINTS_EVENTS = tuple(name for name in NAMES.values() if name.startswith("points."))
@@ -63,5 +64,5 @@ def read(
     params = {"stream": stream_of(member), "limit": _PAGE_SIZE, **types}
     while page := connection.rows(query, {**params, "after": after}):
         for version, event in page:
-            yield version, wire.decode(bytes(event))
+            yield version, history.decode(bytes(event))
         after = page[-1][0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from services.ledger import store, wire
+from services.ledger import history
 from services.ledger.domain.events import (
     Event,
     LotPoints,
@@ -17,6 +17,7 @@ from services.ledger.domain.events import (
     PurchaseRecorded,
     ReturnRecorded,
 )
+from services.ledger.store.lots import load_lots
 from services.ledger.views.purchases import purchase
 from services.ledger.views.sentences import sentence
 from services.ledger.views.spending import spending
@@ -38,7 +39,7 @@ def why(
     earned points or else the lots touched, the answer holds a page; ``after`` is its ``next``.
     """
     found = log.find(connection, event_id)
-    event = wire.decode(found[1]).event if found else None
+    event = history.decode(found[1]).event if found else None
     if found is None or event is None or isinstance(event, PurchaseRecorded | ReturnRecorded):
         return None
     if isinstance(event, PointsEarned):
@@ -49,7 +50,7 @@ def why(
         paid_for = []
         next_ = after + LIST_MAX if len(_touched(event)) > after + LIST_MAX else None
     return {
-        "entry": entry(wire.decode(found[1])),
+        "entry": entry(history.decode(found[1])),
         "sentence": sentence(event),
         **_origin(connection, log, event, merchant=merchant),
         "lots": _lots(connection, lots, merchant=merchant),
@@ -75,7 +76,7 @@ def _origin(
     lot = getattr(event, "lot", None)
     if lot is None:
         return {}
-    own = store.load_lots(connection, [lot])[lot]
+    own = load_lots(connection, [lot])[lot]
     if merchant not in (None, own.lot.merchant):
         return {}
     origin = getattr(event, "origin", None) or _earned_by(connection, log, own.position)
@@ -93,7 +94,7 @@ def _origin(
 
 
 def _earned_by(connection: Connection, log: EventLog, position: int) -> Origin:
-    earned = wire.decode(log.at(connection, [position])[position]).event
+    earned = history.decode(log.at(connection, [position])[position]).event
     assert isinstance(earned, PointsEarned)
     return earned.origin
 
@@ -101,7 +102,7 @@ def _earned_by(connection: Connection, log: EventLog, position: int) -> Origin:
 def _lots(
     connection: Connection, parts: Sequence[LotPoints], *, merchant: str | None
 ) -> list[dict[str, object]]:
-    stored = store.load_lots(connection, [part.lot for part in parts])
+    stored = load_lots(connection, [part.lot for part in parts])
     lines: list[dict[str, object]] = []
     for part in parts:
         lot = stored[part.lot].lot
