@@ -175,7 +175,7 @@ class PostgresDatabase:
                 raw.isolation_level = isolation
                 raw.read_only = read_only
                 yield PostgresConnection(raw, self._types)
-        except psycopg.errors.UniqueViolation as error:
+        except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable) as error:
             raise Conflict(str(error)) from error
         except (psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted) as error:
             raise DatabaseDamaged(str(error)) from error
