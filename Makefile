@@ -6,7 +6,7 @@ VENV := .venv/bin
 DOMAINS := $(foreach service,ledger rewards notify,--cov=services.$(service).domain)
 COVERED := $(DOMAINS) --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
 .DEFAULT_GOAL := help
-.PHONY: help run test check stack bench chaos format lock run-environment test-environment
+.PHONY: help run test check stack bench chaos docs format lock run-environment test-environment
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -32,6 +32,9 @@ bench: test-environment ## the benchmark: a table, and build/bench.json
 
 chaos: test-environment ## kill roles at random under load, then check (prints its seed)
 	@$(VENV)/python -m tests.chaos $(ARGS)
+
+docs: test-environment ## write the settings into docs/operations.md
+	@$(VENV)/python -m tools.operations
 
 format: test-environment ## put the code into shape
 	@$(VENV)/ruff check --quiet --fix . || true
