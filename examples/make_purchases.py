@@ -118,11 +118,12 @@ def main() -> None:
     """Write the sample, or all of it."""
     parser = argparse.ArgumentParser(description="Write grocery baskets as NDJSON.")
     parser.add_argument("--all", type=Path, metavar="FILE", help="write the whole year to FILE")
-    whole_year: Path | None = parser.parse_args().all
+    parser.add_argument("--to", type=Path, metavar="FILE", default=SAMPLE, help="for the sample")
+    arguments = parser.parse_args()
     lines = read_lines()
-    if whole_year is None:
+    if arguments.all is None:
         lines = sample(lines)
-    path = whole_year or SAMPLE
+    path: Path = arguments.all or arguments.to
     baskets = lines["basket_id"].nunique()
     with path.open("wb") as file:
         for purchase in track(purchases(lines), "Writing baskets", total=baskets):
