@@ -41,7 +41,10 @@ class Ledger:
         self.stream = stream
         self.producer = producer
         self.ahead = timedelta()
-        self.rules = Rules(is_accepted_currency=lambda code: code == "USD", clock=self.clock)
+        self.currencies = {"USD"}
+        self.rules = Rules(
+            is_accepted_currency=lambda code: code in self.currencies, clock=self.clock
+        )
         self.keys = StoredKeys(database, self.clock, operator_key=OPERATOR_KEY)
         self.app = self.fresh_app()
 

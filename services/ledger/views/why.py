@@ -39,18 +39,21 @@ def why(
     earned points or else the lots touched, the answer holds a page; ``after`` is its ``next``.
     """
     found = log.find(connection, event_id)
-    event = history.decode(found[1]).event if found else None
-    if found is None or event is None or isinstance(event, PurchaseRecorded | ReturnRecorded):
+    if found is None:
         return None
+    recorded = history.decode(found[1])
+    event = recorded.event
+    if isinstance(event, PurchaseRecorded | ReturnRecorded):
+        return None
+    lots = _touched(event)
+    paid_for: list[dict[str, object]] = []
     if isinstance(event, PointsEarned):
-        lots = _touched(event)
         paid_for, next_ = spending(connection, log, event.lot, after=after, limit=LIST_MAX)
     else:
-        lots = _touched(event)[after : after + LIST_MAX]
-        paid_for = []
-        next_ = after + LIST_MAX if len(_touched(event)) > after + LIST_MAX else None
+        next_ = after + LIST_MAX if len(lots) > after + LIST_MAX else None
+        lots = lots[after : after + LIST_MAX]
     return {
-        "entry": entry(history.decode(found[1])),
+        "entry": entry(recorded),
         "sentence": sentence(event),
         **_origin(connection, log, event, merchant=merchant),
         "lots": _lots(connection, lots, merchant=merchant),
@@ -80,17 +83,14 @@ def _origin(
     if merchant not in (None, own.lot.merchant):
         return {}
     origin = getattr(event, "origin", None) or _earned_by(connection, log, own.position)
-    return {
-        "purchase": purchase(
-            connection, log, merchant=own.lot.merchant, purchase_id=own.lot.purchase
-        ),
-        "rule": {
-            "programme": origin.programme,
-            "version": origin.version,
-            "rule": origin.rule,
-            "arithmetic": origin.arithmetic,
-        },
+    bought = purchase(connection, log, merchant=own.lot.merchant, purchase_id=own.lot.purchase)
+    rule = {
+        "programme": origin.programme,
+        "version": origin.version,
+        "rule": origin.rule,
+        "arithmetic": origin.arithmetic,
     }
+    return {"rule": rule} if bought is None else {"purchase": bought, "rule": rule}
 
 
 def _earned_by(connection: Connection, log: EventLog, position: int) -> Origin:
