@@ -99,13 +99,14 @@ def queued(event: Event, endpoint: Endpoint) -> Queued:
     envelope = event.envelope
     # The record's key is the member or, for a stranger, the purchase: what has an order.
     is_ordered = endpoint.ordering is Ordering.MEMBER
+    key = event.record.key if is_ordered else f"#{envelope.position}"
     return Queued(
         endpoint=endpoint.number,
         position=envelope.position,
         event=UUID(envelope.id).bytes,
         type=short_name(envelope.type),
         member=envelope.subject,
-        line=event.record.key if is_ordered else f"#{envelope.position}",
+        line=queue.line_of(endpoint.number, key),
         body=event.raw,
     )
 

@@ -15,16 +15,19 @@ from services.runtime.database import Connection, Database
 
 _PRUNED_AT_ONCE_MAX = 1_000
 _STRAGGLERS = timedelta(minutes=1)  # what was in hand when an endpoint was removed ends by then
-STATES = ("waiting", "delivered", "failed")
 
 _PAGE = """
 SELECT d.position, d.event, d.type, d.member, d.state, l.due_at
 FROM deliveries AS d
-LEFT JOIN lines AS l ON l.endpoint = d.endpoint AND l.line = d.line AND l.head = d.position
+LEFT JOIN lines AS l ON l.line = d.line AND l.head = d.position
 WHERE d.endpoint = :endpoint AND d.position > :after {of_state}
 ORDER BY d.position LIMIT :limit
 """
-_PAGES = {state: _PAGE.format(of_state=f"AND d.state = '{state}'") for state in STATES}
+_PAGES = {
+    "waiting": _PAGE.format(of_state="AND d.state = 'waiting' AND d.state <> 'delivered'"),
+    "failed": _PAGE.format(of_state="AND d.state = 'failed' AND d.state <> 'delivered'"),
+    "delivered": _PAGE.format(of_state="AND d.state = 'delivered'"),
+}
 _PAGE_OF_ALL = _PAGE.format(of_state="")
 _ATTEMPTS = """
 SELECT position, at, latency_ms, status, error, answer
@@ -32,8 +35,9 @@ FROM attempts WHERE endpoint = :endpoint AND position IN :keys ORDER BY position
 """
 _WAITING = """
 SELECT count(*), min(queued_at), min(position)
-FROM deliveries WHERE endpoint = :endpoint AND state = 'waiting'
+FROM deliveries WHERE endpoint = :endpoint AND state = 'waiting' AND state <> 'delivered'
 """
+_NEXT_DUE = "SELECT min(due_at) FROM lines WHERE endpoint = :endpoint AND is_retry = :is_retry"
 # Rows go in runs of positions: (first to last of at most a thousand).
 _OLD = {
     "attempts": "position <= :until AND at < :before",
@@ -120,14 +124,17 @@ def states(connection: Connection, endpoint: int, positions: Sequence[int]) -> d
 def backlog(connection: Connection, endpoint: int) -> Backlog:
     """What waits, since when, and when the next of it is tried."""
     [(events, queued_at, position)] = connection.rows(_WAITING, {"endpoint": endpoint})
-    [(due_at,)] = connection.rows(
-        "SELECT min(due_at) FROM lines WHERE endpoint = :endpoint", {"endpoint": endpoint}
-    )
+    due = [
+        row[0]
+        for is_retry in (0, 1)
+        for row in connection.rows(_NEXT_DUE, {"endpoint": endpoint, "is_retry": is_retry})
+        if row[0] is not None
+    ]
     return Backlog(
         events=events,
         oldest_queued_at=None if queued_at is None else from_micros(queued_at),
         oldest_position=position,
-        next_try_at=None if due_at is None else from_micros(due_at),
+        next_try_at=from_micros(min(due)) if due else None,
     )
 
 
@@ -185,12 +192,12 @@ def _forget(database: Database, number: int) -> int:
     rows = sum(_prune_run(database, table, "position > 0", params) for table in _OF_REMOVED)
     with database.write() as connection:
         lines = connection.rows(
-            "SELECT line FROM lines WHERE endpoint = :endpoint ORDER BY line LIMIT :limit",
+            "SELECT line FROM lines WHERE endpoint = :endpoint LIMIT :limit",
             {**params, "limit": _PRUNED_AT_ONCE_MAX},
         )
         connection.execute_many(
-            "DELETE FROM lines WHERE endpoint = :endpoint AND line = :line",
-            [{**params, "line": line} for (line,) in lines],
+            "DELETE FROM lines WHERE line = :line",
+            [{"line": line} for (line,) in sorted(lines)],
         )
         rows += len(lines)
         if not rows:

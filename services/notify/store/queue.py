@@ -34,8 +34,8 @@ _COLUMNS = (
     "settled_at",
 )
 _STAND_IN_LINE = """
-INSERT INTO lines VALUES (:endpoint, :line, :head, 0, :due_at)
-ON CONFLICT (endpoint, line) DO UPDATE SET
+INSERT INTO lines VALUES (:line, :endpoint, :head, 0, :due_at)
+ON CONFLICT (line) DO UPDATE SET
     is_retry = CASE WHEN excluded.head < lines.head THEN 0 ELSE lines.is_retry END,
     due_at = CASE WHEN excluded.head < lines.head THEN excluded.due_at ELSE lines.due_at END,
     head = CASE WHEN excluded.head < lines.head THEN excluded.head ELSE lines.head END
@@ -44,7 +44,7 @@ _TO_PULL = """
 SELECT line FROM lines WHERE endpoint = :endpoint AND is_retry = 1 AND due_at > :now
 ORDER BY due_at LIMIT :limit
 """
-_PULL = "UPDATE lines SET due_at = :now WHERE endpoint = :endpoint AND line = :line"
+_PULL = "UPDATE lines SET due_at = :now WHERE line = :line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Queued:
     event: bytes  # 16 bytes of its id
     type: str  # short name
     member: str | None
-    line: str
+    line: str  # line_of
     body: bytes
 
     def as_row(self, round_: int, now_us: int) -> Row:
@@ -76,6 +76,11 @@ class Queued:
             None,
             None,
         )
+
+
+def line_of(endpoint: int, key: str) -> str:
+    """The line of what has this key at an endpoint."""
+    return f"{endpoint}/{key}"
 
 
 def enqueue(connection: Connection, deliveries: Sequence[Queued], *, now: datetime) -> None:
@@ -100,15 +105,16 @@ def enqueue_again(
 
 
 def _stand_in_line(connection: Connection, deliveries: Iterable[Queued], now_us: int) -> None:
-    heads: dict[tuple[int, str], int] = {}
+    heads: dict[str, Queued] = {}
     for each in deliveries:
-        place = (each.endpoint, each.line)
-        heads[place] = min(each.position, heads.get(place, each.position))
+        head = heads.setdefault(each.line, each)
+        if each.position < head.position:
+            heads[each.line] = each
     connection.execute_many(
         _STAND_IN_LINE,
         [
-            {"endpoint": endpoint, "line": line, "head": heads[endpoint, line], "due_at": now_us}
-            for endpoint, line in sorted(heads)
+            {"line": line, "endpoint": head.endpoint, "head": head.position, "due_at": now_us}
+            for line, head in sorted(heads.items())
         ],
     )
     if heads:

@@ -21,8 +21,7 @@ SELECT l.line, d.position, d.event, d.body, d.round, d.tries, d.queued_at, d.fir
 FROM (
     SELECT line, head, due_at, coalesce((
         SELECT n.position FROM deliveries AS n
-        WHERE n.endpoint = :endpoint AND n.line = lines.line AND n.state = 'waiting'
-            AND n.position >= lines.head
+        WHERE n.line = lines.line AND n.state = 'waiting' AND n.position >= lines.head
         ORDER BY n.position LIMIT 1 OFFSET :rows_of_a_line
     ), 9223372036854775807) AS beyond
     FROM lines
@@ -30,7 +29,7 @@ FROM (
         AND NOT (line IN :keys)
     ORDER BY due_at {direction} LIMIT :limit
 ) AS l
-JOIN deliveries AS d ON d.endpoint = :endpoint AND d.line = l.line AND d.state = 'waiting'
+JOIN deliveries AS d ON d.line = l.line AND d.state = 'waiting'
     AND d.position >= l.head AND d.position < l.beyond
 ORDER BY l.due_at {direction}, l.line, d.position LIMIT :limit
 """
@@ -46,21 +45,21 @@ WHERE removed_at IS NULL AND state = 'active' AND (
 """
 _HOLD_LINE = """
 UPDATE lines SET due_at = coalesce(CAST(:due_at AS BIGINT), due_at), is_retry = :is_retry
-WHERE endpoint = :endpoint AND line = :line
+WHERE line = :line
 """
 _MOVE_LINES_UP = """
 UPDATE lines SET head = coalesce((
     SELECT min(d.position) FROM deliveries AS d
-    WHERE d.endpoint = lines.endpoint AND d.line = lines.line AND d.state = 'waiting'
+    WHERE d.line = lines.line AND d.state = 'waiting'
 ), -1)
-WHERE endpoint = :endpoint AND line IN :keys RETURNING head
+WHERE line IN :keys RETURNING head
 """
 _END_LINES = """
-DELETE FROM lines WHERE endpoint = :endpoint AND line IN :keys AND head = -1 RETURNING line
+DELETE FROM lines WHERE line IN :keys AND head = -1 RETURNING line
 """
 _SETTLE = """
 UPDATE deliveries SET state = '{state}', settled_at = :now, body = NULL
-WHERE endpoint = :endpoint AND state = 'waiting' AND round = :round AND position IN :keys
+WHERE endpoint = :endpoint AND settled_at IS NULL AND round = :round AND position IN :keys
 RETURNING position
 """
 _DELIVERED = _SETTLE.format(state="delivered")
@@ -157,7 +156,7 @@ def record(connection: Connection, endpoint: int, outcomes: Sequence[Outcome]) -
     connection.execute_many(
         _HOLD_LINE,
         [
-            {"endpoint": endpoint, "line": line, "due_at": due_at, "is_retry": int(bool(due_at))}
+            {"line": line, "due_at": due_at, "is_retry": int(bool(due_at))}
             for line, due_at in sorted(until_us.items())
         ],
     )
@@ -166,8 +165,8 @@ def record(connection: Connection, endpoint: int, outcomes: Sequence[Outcome]) -
         params = {"endpoint": endpoint, "round": round_, "now": now_us}
         connection.pick(statement, positions, params)
     connection.execute_many(_TRIED, list(_tried(endpoint, outcomes)))
-    connection.pick(_MOVE_LINES_UP, [*until_us], {"endpoint": endpoint})
-    connection.pick(_END_LINES, [*until_us], {"endpoint": endpoint})
+    connection.pick(_MOVE_LINES_UP, [*until_us])
+    connection.pick(_END_LINES, [*until_us])
 
 
 def _add_attempts(connection: Connection, endpoint: int, outcomes: Iterable[Outcome]) -> None:
