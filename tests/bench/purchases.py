@@ -29,7 +29,7 @@ def purchases(count: int, *, prefix: str, seed: int = 1) -> Iterator[Message]:
                     "sku": str(chance.randrange(100_000)),
                     "categories": ["PRODUCE", "BANANAS"],
                     "quantity": 2,
-                    "amount_minor": chance.randrange(100, 2_000),
+                    "amount_minor": chance.randrange(400, 2_000),  # each earns something
                 }
                 for line in (1, 2, 3)
             ],
