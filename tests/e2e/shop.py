@@ -65,7 +65,7 @@ class Shop:
         return content
 
     def give_back(self, path: str, parts: dict[str, int], **changes: Any) -> httpx.Response:
-        """Bring back whole lines: how much money for each."""
+        """Bring back whole lines: how much money for each. One that waits is not waited for."""
         purchase, _, return_ = path.partition("/")
         lines = [
             {"line": line, "quantity": 1, "amount_minor": amount} for line, amount in parts.items()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.installation import GROCER, KEY, Installation, answers, our_code
+from tests.support.installation import GROCER, IMPATIENT, KEY, Installation, answers, our_code
 from tests.support.server import Server, free_port
 from tests.support.stack import watched_folder
 from tests.support.watchdog import Watchdog
@@ -35,6 +35,6 @@ def embedded_server(folder: Path, watchdog: Watchdog, *options: str) -> tuple[Se
         folder=folder,
         is_ready=lambda: answers(f"{url}/healthz"),
         watchdog=watchdog,
-        environment={**our_code(), "STAMPBOOK_ADMIN_KEY": KEY},
+        environment={**our_code(), "STAMPBOOK_ADMIN_KEY": KEY, **IMPATIENT},
     )
     return server, url

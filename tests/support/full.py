@@ -20,7 +20,7 @@ from psycopg import sql
 
 from tests.support.compose import Compose, NotUnderstood, Program, read_compose
 from tests.support.eventually import eventually
-from tests.support.installation import GROCER, KEY, Installation, answers, our_code
+from tests.support.installation import GROCER, IMPATIENT, KEY, Installation, answers, our_code
 from tests.support.nginx import Route, read_proxy_rules
 from tests.support.reverse_proxy import running_proxy
 from tests.support.server import Server, free_port
@@ -32,6 +32,7 @@ VARIABLES = {
     "POSTGRES_PASSWORD": PASSWORD,
     "STAMPBOOK_ADMIN_KEY": KEY,
     "NOTIFY_ALLOW_LOOPBACK": "true",  # as `--allow-loopback` embedded
+    **IMPATIENT,
 }
 READY_TIMEOUT_S = 60
 

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 GROCER = ROOT / "examples" / "programmes" / "grocer.yaml"
 KEY = "sb_the-key-of-the-operator-in-tests"
 MERCHANT = "grocer"
+IMPATIENT = {"NOTIFY_REQUEST_TIMEOUT_S": "2"}  # no story waits 15 s for an endpoint that hangs
 ANSWER_TIMEOUT_S = 45
 COMMAND_TIMEOUT_S = 90
 
