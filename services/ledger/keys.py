@@ -44,6 +44,7 @@ class StoredKeys:
         self._operator = hashed(operator_key) if operator_key else None
         self._known: dict[bytes, tuple[datetime, Principal]] = {}
         self._revoked: set[str] = set()  # by this process
+        self._asking: dict[bytes, asyncio.Task[Principal | None]] = {}  # one read for all
         self._down_until: datetime | None = None
 
     async def find(self, secret: str) -> Principal | None:
@@ -107,11 +108,19 @@ class StoredKeys:
     async def _ask(self, key: bytes, now: datetime) -> Principal | None:
         if self._down_until is not None and now < self._down_until:
             raise DatabaseUnavailable("did not answer a moment ago")
+        if key not in self._asking:
+            self._asking[key] = asyncio.create_task(asyncio.to_thread(self._load, key))
+            self._asking[key].add_done_callback(lambda task: self._answered(key, task))
         try:
-            return await asyncio.wait_for(asyncio.to_thread(self._load, key), self.PATIENCE_S)
+            return await asyncio.wait_for(asyncio.shield(self._asking[key]), self.PATIENCE_S)
         except (DatabaseUnavailable, TimeoutError):
             self._down_until = now + self.ASK_AGAIN_AFTER
             raise
+
+    def _answered(self, key: bytes, task: asyncio.Task[Principal | None]) -> None:
+        del self._asking[key]
+        if not task.cancelled():
+            task.exception()  # seen, also when all who asked have given up
 
     def _load(self, key: bytes) -> Principal | None:
         with self._database.read() as connection:

@@ -8,26 +8,19 @@ through, the writer refuses.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import msgspec
-
-from services.ledger.intake import TOPIC, Command, key_of
-from services.ledger.store.outcomes import Outcome, load_outcomes
+from services.ledger.intake import TOPIC, Command
+from services.ledger.recognition import Known, Recognition, parent_of
+from services.ledger.store.outcomes import Outcome
 from services.ledger.waiting import Outcomes
 from services.runtime.database import Database, DatabaseUnavailable
-from services.runtime.eventlog import EventLog
 from services.runtime.stream import Producer, StreamUnavailable
 
 _REMEMBERED_MAX = 50_000
-_LOOK_UP_S = 1.0  # shops do not wait longer for a database that does not answer
-_LOOK_UP_EACH_S = 0.001
-_LOOK_UP_AGAIN_AFTER_S = 1.0
 _SEND_INLINE_MAX = 50  # more messages than that are put together on a thread
-_PARENT_TYPES = {"return": "purchase", "reversal": "redemption"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +39,6 @@ class _Recent:
 
     fingerprint: bytes
     member: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What the database says of commands and of those that they follow up."""
-
-    outcomes: Mapping[bytes, Outcome] = field(default_factory=dict)
-    members: Mapping[bytes, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,23 +63,14 @@ class _Arrival:
         return Taken(self.command, outcome, is_repeated=is_repeated, is_reused=False)
 
 
-class _Subject(msgspec.Struct):
-    subject: str | None = None
-
-
-_decode_subject = msgspec.json.Decoder(_Subject).decode
-
-
 class Reception:
     """Takes commands in, for one process. Belongs to one event loop."""
 
     def __init__(self, database: Database, producer: Producer, outcomes: Outcomes) -> None:
-        self._database = database
         self._producer = producer
         self._outcomes = outcomes
-        self._log = EventLog(database)
+        self._recognition = Recognition(database)
         self._recent: dict[bytes, _Recent] = {}
-        self._look_up_again_at_s = 0.0
 
     def was_accepted(self, key: bytes) -> bool:
         """Whether this command came in here a moment ago."""
@@ -123,7 +99,7 @@ class Reception:
             decided = {**known.outcomes, **(await wait.within(wait_s or 0))}
         return [arrival.taken(decided.get(arrival.command.key)) for arrival in arrivals]
 
-    def _arrive(self, command: Command, known: _Known) -> _Arrival:
+    def _arrive(self, command: Command, known: Known) -> _Arrival:
         """Hold the id for this content, unless it is held for another already."""
         recent = self._recent.get(command.key)
         first = known.outcomes.get(command.key) or recent
@@ -134,9 +110,9 @@ class Reception:
                 self._remember(command.key, recent)
         return _Arrival(command, recent.member, before)
 
-    def _member(self, command: Command, known: _Known) -> str | None:
+    def _member(self, command: Command, known: Known) -> str | None:
         """Whose order of commands it belongs into: that of what it follows up."""
-        parent = _parent(command)
+        parent = parent_of(command)
         if parent is None:
             member: str | None = command.data.get("member")
             return member
@@ -166,43 +142,11 @@ class Reception:
             if arrival.before is None:
                 self._recent.pop(arrival.command.key, None)
 
-    async def _look_up(self, commands: Sequence[Command]) -> _Known:
+    async def _look_up(self, commands: Sequence[Command]) -> Known:
         """What is known; nothing while the database is down, for the sake of the shops."""
         try:
-            return await self._look_up_in_time(commands)
-        except (DatabaseUnavailable, TimeoutError) as error:
+            return await self._recognition.look_up(commands)
+        except DatabaseUnavailable:
             if all(command.type == "purchase" for command in commands):
-                return _Known()
-            raise DatabaseUnavailable(str(error)) from error
-
-    async def _look_up_in_time(self, commands: Sequence[Command]) -> _Known:
-        if time.monotonic() < self._look_up_again_at_s:
-            raise DatabaseUnavailable("did not answer a moment ago")
-        patience_s = _LOOK_UP_S + len(commands) * _LOOK_UP_EACH_S
-        try:
-            return await asyncio.wait_for(asyncio.to_thread(self._load, commands), patience_s)
-        except (DatabaseUnavailable, TimeoutError):
-            self._look_up_again_at_s = time.monotonic() + _LOOK_UP_AGAIN_AFTER_S
+                return Known()
             raise
-
-    def _load(self, commands: Sequence[Command]) -> _Known:
-        parents = {key for command in commands if (key := _parent(command)) is not None}
-        keys = {command.key for command in commands} | parents
-        with self._database.read() as connection:
-            outcomes = load_outcomes(connection, list(keys))
-            places = {
-                key: outcomes[key].first_position
-                for key in parents
-                if key in outcomes and outcomes[key].first_position
-            }
-            events = self._log.at(connection, list(places.values()))
-        members = {key: _decode_subject(events[at]).subject for key, at in places.items()}
-        return _Known(outcomes, members)
-
-
-def _parent(command: Command) -> bytes | None:
-    """The purchase of a return, the redemption of a reversal."""
-    parent_type = _PARENT_TYPES.get(command.type)
-    if parent_type is None:
-        return None
-    return key_of(command.source, parent_type, command.id.partition("/")[0])

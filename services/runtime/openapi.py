@@ -27,6 +27,7 @@ PREFER: Json = {
     "schema": {"type": "string"},
 }
 
+_FASTAPIS_PROBLEMS = {"HTTPValidationError", "ValidationError"}
 _CODES = {
     401: "key-missing, key-unknown",
     403: "role-not-allowed",
@@ -77,7 +78,11 @@ def complete(document: Json) -> Json:
     document["security"] = [{"bearer": []}]
     components = document.setdefault("components", {})
     components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
-    components["schemas"] = {"Problem": Contract.of("problem").schema}
+    of_routes = components.get("schemas", {})  # such as the choices of a parameter
+    components["schemas"] = {
+        "Problem": Contract.of("problem").schema,
+        **{name: schema for name, schema in of_routes.items() if name not in _FASTAPIS_PROBLEMS},
+    }
     for path in document["paths"].values():
         for operation in path.values():
             _complete(operation)

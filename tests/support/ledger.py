@@ -88,6 +88,11 @@ class Ledger:
             stop.set()
             thread.join()
 
+    def intake_count(self) -> int:
+        """How many commands were ever put on ``intake``."""
+        with closing(self.stream.reader("intake")) as reader:
+            return sum(reader.end_offsets().values())
+
     def command(
         self, type_: str, id_: str, data: dict[str, Any], *, source: str = "grocer"
     ) -> None:

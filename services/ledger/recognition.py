@@ -1,0 +1,120 @@
+"""Recognising commands that came before: one read for all who ask at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from services.ledger.intake import Command, key_of
+from services.ledger.store.outcomes import Outcome, load_outcomes
+from services.runtime.database import Database, DatabaseUnavailable
+from services.runtime.eventlog import EventLog
+
+_PATIENCE_S = 1.0  # shops do not wait longer for a database that does not answer
+_ASK_AGAIN_AFTER_S = 1.0
+_COMMANDS_PER_READ = 500  # so that nobody waits long behind a large batch
+_PARENT_TYPES = {"return": "purchase", "reversal": "redemption"}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the database says of commands and of those that they follow up."""
+
+    outcomes: dict[bytes, Outcome] = field(default_factory=dict)
+    members: dict[bytes, str | None] = field(default_factory=dict)  # by purchase or redemption
+
+
+@dataclass(slots=True)
+class _Round:
+    """Those who are answered by the same read."""
+
+    commands: list[Command] = field(default_factory=list)
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    known: Known | None = None  # None when done: the database did not answer
+
+
+class _Subject(msgspec.Struct):
+    subject: str | None = None
+
+
+_decode_subject = msgspec.json.Decoder(_Subject).decode
+
+
+class Recognition:
+    """Looks commands up. Belongs to one event loop; its task lives only while somebody asks."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._log = EventLog(database)
+        self._next = _Round()
+        self._reading: asyncio.Task[None] | None = None
+        self._ask_again_at_s = 0.0
+
+    async def look_up(self, commands: Sequence[Command]) -> Known:
+        """What is known of these commands.
+
+        Raises:
+            DatabaseUnavailable: at the latest when patience ends.
+        """
+        found = Known()
+        for start in range(0, len(commands), _COMMANDS_PER_READ):
+            part = await self._join(commands[start : start + _COMMANDS_PER_READ])
+            found.outcomes.update(part.outcomes)
+            found.members.update(part.members)
+        return found
+
+    async def _join(self, commands: Sequence[Command]) -> Known:
+        if time.monotonic() < self._ask_again_at_s:
+            raise DatabaseUnavailable("did not answer a moment ago")
+        joined = self._next
+        joined.commands += commands
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read_all())
+        try:
+            await asyncio.wait_for(joined.done.wait(), _PATIENCE_S)
+        except TimeoutError:
+            self._despair()
+            if joined is self._next:
+                self._next = _Round()  # nobody waits for it much longer
+        if joined.known is None:
+            raise DatabaseUnavailable("does not answer")
+        return joined.known
+
+    async def _read_all(self) -> None:
+        while self._next.commands:
+            current, self._next = self._next, _Round()
+            try:
+                current.known = await asyncio.to_thread(self._load, current.commands)
+            except DatabaseUnavailable:
+                self._despair()
+            current.done.set()
+
+    def _despair(self) -> None:
+        """Not everybody has to find out anew."""
+        self._ask_again_at_s = time.monotonic() + _ASK_AGAIN_AFTER_S
+
+    def _load(self, commands: Sequence[Command]) -> Known:
+        parents = {key for command in commands if (key := parent_of(command)) is not None}
+        keys = {command.key for command in commands} | parents
+        with self._database.read() as connection:
+            outcomes = load_outcomes(connection, list(keys))
+            places = {
+                key: outcomes[key].first_position
+                for key in parents
+                if key in outcomes and outcomes[key].first_position
+            }
+            events = self._log.at(connection, list(places.values()))
+        members = {key: _decode_subject(events[at]).subject for key, at in places.items()}
+        return Known(outcomes, members)
+
+
+def parent_of(command: Command) -> bytes | None:
+    """The purchase of a return, the redemption of a reversal."""
+    parent_type = _PARENT_TYPES.get(command.type)
+    if parent_type is None:
+        return None
+    return key_of(command.source, parent_type, command.id.partition("/")[0])
