@@ -144,6 +144,7 @@ class Post:
             yield
         finally:
             stop.set()
+            self.record_raw("stop", b"whoever waits for the next record need not wait any longer")
             for thread in threads:
                 thread.join()
 

@@ -225,7 +225,7 @@ def test_an_ailing_endpoint_is_probed_not_flooded(post: Post, receiver: Receiver
     receiver.answer("/", broken)
     with post.open():
         post.put("till", receiver.url())
-        post.record(*(str(n) for n in range(2_000)))
+        post.record(*(str(n) for n in range(600)))
         eventually(lambda: post.notify.lag("grocer", "till").failing_since)
         eventually(lambda: len(receiver.got()) >= 12)
         assert len(receiver.got()) < 100
