@@ -35,10 +35,11 @@ LEASE = timedelta(seconds=5)
 class Post:
     """One installation of notify; its roles run on threads while their blocks last."""
 
-    def __init__(self, database: Database, folder: Path) -> None:
+    def __init__(self, database: Database, folder: Path, *, stream_url: str | None = None) -> None:
         self.database = database
         self.ahead = timedelta()
-        self.stream = open_stream(f"sqlite://{folder / 'stream.db'}", partitions=PARTITIONS)
+        url = stream_url or f"sqlite://{folder / 'stream.db'}"
+        self.stream = open_stream(url, partitions=PARTITIONS)
         self.stream.ensure_topics()
         self._producer = self.stream.producer()
         self._position = 0

@@ -288,6 +288,7 @@ async def test_refuses_replays_that_make_no_sense(client: httpx.AsyncClient) -> 
     assert await errors({}) == {"/after"}
     assert await errors({"after": 0, "since": "2017-01-01T00:00:00Z"}) == {"/after"}
     assert await errors({"since": "2017-02-30T00:00:00Z"}) == {"/since"}
+    assert await errors({"since": "0000-01-01T00:00:00Z"}) == {"/since"}
     assert await errors({"after": 0, "only": "some"}) == {"/only"}
     refused(
         await client.post("/v1/endpoints/none/replay", json={"after": 0}), 404, "unknown-endpoint"

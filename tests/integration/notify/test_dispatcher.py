@@ -65,6 +65,23 @@ def test_sends_again_what_it_could_not_note_under_the_same_id(
     assert len({c.id for c in calls}) == 2
 
 
+def test_waits_for_a_database_that_is_away_and_notes_what_was_sent(
+    post: Post, receiver: Receiver
+) -> None:
+    severed = Severed(post.database)
+    with post.projecting(), post.dispatching(database=severed):
+        post.put("till", receiver.url())
+        post.record("7")
+        eventually(lambda: attempts(post))
+        severed.is_cut = True
+        post.record("1130", "8")
+        eventually(lambda: len(receiver.got()) == 3)
+        severed.is_cut = False
+        eventually(lambda: post.notify.lag("grocer", "till").backlog.events == 0)
+
+    assert len(receiver.got()) == 3
+
+
 def test_a_dispatcher_that_was_taken_over_notes_nothing_more(
     post: Post, receiver: Receiver
 ) -> None:

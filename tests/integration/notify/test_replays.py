@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -236,6 +239,26 @@ def test_a_damaged_record_stops_no_replay(post: Post, receiver: Receiver) -> Non
         eventually(lambda: is_done(post))
 
     assert sorted(receiver.positions()) == [1, 2, 3]
+
+
+def test_what_the_topic_has_forgotten_is_not_waited_for(
+    post: Post, receiver: Receiver, tmp_path: Path
+) -> None:
+    with post.projecting():
+        post.put("till", receiver.url(), "programme.*")
+        post.record(*MEMBERS)
+        eventually(lambda: post.projector.lag() == 0)
+    with closing(sqlite3.connect(tmp_path / "stream.db")) as topic:
+        topic.execute("DELETE FROM messages WHERE topic = 'ledger'")
+        topic.commit()
+    post.notify.replay("grocer", "till", Asked())
+    post.put("start", receiver.url(), after=0)
+    with post.open():
+        eventually(lambda: is_done(post, "till") and is_done(post, "start"))
+        post.record("1130")
+        eventually(receiver.got)
+
+    assert receiver.positions() == [13]
 
 
 def test_replays_of_a_removed_endpoint_end(post: Post, receiver: Receiver) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -88,6 +89,36 @@ def test_an_address_in_numbers_is_not_called_either(post: Post, receiver: Receiv
 
     assert "private, local or reserved" in (attempts(post)[0].error or "")
     assert not receiver.calls
+
+
+def test_names_are_resolved_by_the_system(post: Post, receiver: Receiver) -> None:
+    with post.open():
+        post.put("till", f"http://localhost:{receiver.port}/")
+        post.record("1130")
+        eventually(receiver.got)
+
+
+def test_a_status_counts_even_if_the_rest_of_the_answer_never_comes(post: Post) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=_answer_in_part, args=(server,), daemon=True).start()
+        with post.projecting(), post.dispatching(timeout=timedelta(milliseconds=500)):
+            post.put("till", f"http://127.0.0.1:{server.getsockname()[1]}/")
+            post.record("1130")
+            eventually(lambda: attempts(post))
+
+    [attempt] = attempts(post)
+    assert (attempt.status, attempt.is_delivered) == (200, True)
+    assert attempt.error
+
+
+def _answer_in_part(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    with connection:
+        while b"data" not in connection.recv(65_536):
+            pass
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nso far")
+        while connection.recv(65_536):
+            pass
 
 
 def test_a_redirect_is_a_failure(post: Post, receiver: Receiver) -> None:
