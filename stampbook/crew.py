@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable
-
-import uvloop
+from collections.abc import Callable
 
 from services.runtime.roles import Run, supervise
 
 _LOG = logging.getLogger(__name__)
-_LOOK_EVERY_S = 0.1
 
 
 class Crew:
@@ -56,28 +52,3 @@ class Crew:
     def _work(self, role: str, run: Run) -> None:
         if not supervise(run, self._stop, role=role) and not self._stop.is_set():
             self._on_failure()
-
-
-def on_a_loop(run: Callable[[asyncio.Event], Awaitable[None]]) -> Run:
-    """A role that is asynchronous, as one for a thread: it gets an event loop of its own."""
-
-    def run_on_thread(stop: threading.Event) -> None:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_until(stop, run))
-
-    return run_on_thread
-
-
-async def _until(stop: threading.Event, run: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    asked = asyncio.Event()
-
-    async def watch() -> None:
-        while not stop.is_set():  # noqa: ASYNC110 - a thread's event, which cannot be awaited
-            await asyncio.sleep(_LOOK_EVERY_S)
-        asked.set()
-
-    watching = asyncio.create_task(watch())
-    try:
-        await run(asked)
-    finally:
-        watching.cancel()

@@ -27,6 +27,7 @@ from services.ledger.keys import StoredKeys
 from services.ledger.settings import LedgerSettings
 from services.notify.settings import NotifySettings
 from services.rewards.application import Programmes
+from services.rewards.settings import RewardsSettings
 from services.runtime.clock import utc_now
 from services.runtime.database import open_database
 from services.runtime.footing import Footing
@@ -158,7 +159,9 @@ def _compose(
     site = partial(Site, keys=keys, health=health, stack=stack)
     routers = [
         *ledger(site(footing=footings["ledger"], crew=deciders), settings, programmes),
-        *rewards(site(footing=footings["rewards"], crew=deciders), programmes),
+        *rewards(
+            site(footing=footings["rewards"], crew=deciders), _rewards_settings(folder), programmes
+        ),
         *notify(site(footing=footings["notify"], crew=couriers), _notify_settings(folder, wish)),
     ]
     return _Parts(routers=routers, health=health, deciders=deciders, couriers=couriers)
@@ -178,6 +181,10 @@ def _footing(folder: DataFolder, service: str, stream: Stream, stack: ExitStack)
     migrate(database, f"services.{service}")
     ownership = Ownership(database, utc_now, owner=_OWNER, lease=timedelta(seconds=_LEASE_S))
     return Footing(database=database, stream=stream, ownership=ownership, clock=utc_now)
+
+
+def _rewards_settings(folder: DataFolder) -> RewardsSettings:
+    return RewardsSettings(database_url=folder.database("rewards"), stream_url=folder.stream())
 
 
 def _notify_settings(folder: DataFolder, wish: Wish) -> NotifySettings:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import secrets
-from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from datetime import timedelta
 
 from fastapi import APIRouter
 
@@ -19,20 +15,19 @@ from services.ledger.keys import StoredKeys
 from services.ledger.publisher import relay as ledger_relay
 from services.ledger.settings import LedgerSettings
 from services.notify.api import routes as notify_routes
-from services.notify.application import Notify
 from services.notify.consumer import projector as notify_projector
-from services.notify.dispatcher import Dispatcher, Limits
 from services.notify.replayer import Replayer
-from services.notify.sender import Guard, Sender
+from services.notify.roles import dispatcher, use_cases
 from services.notify.settings import NotifySettings
 from services.rewards.api import routes as programme_routes
 from services.rewards.application import Programmes
 from services.rewards.consumer import AwardsProjector
 from services.rewards.publisher import relay as rewards_relay
+from services.rewards.settings import RewardsSettings
 from services.runtime.clock import utc_now
 from services.runtime.footing import Footing, watch
 from services.runtime.health import Health
-from stampbook.crew import Crew, on_a_loop
+from stampbook.crew import Crew
 from stampbook.currencies import AcceptedCurrencies
 
 
@@ -52,7 +47,9 @@ def ledger(site: Site, settings: LedgerSettings, programmes: Programmes) -> list
     footing = site.footing
     accepts = settings.accepts if settings.currencies else AcceptedCurrencies(programmes.currencies)
     rules = Rules(is_accepted_currency=accepts, clock=utc_now)
-    writer = Writer(footing, rules=rules, batch_size_max=settings.batch_size_max)
+    writer = Writer(
+        footing, rules=rules, shard=settings.shard, batch_size_max=settings.batch_size_max
+    )
     relay = ledger_relay(footing)
     site.crew.hire("ledger-writer", writer.run)
     site.crew.hire("ledger-relay", relay.run)
@@ -65,9 +62,9 @@ def ledger(site: Site, settings: LedgerSettings, programmes: Programmes) -> list
     ]
 
 
-def rewards(site: Site, programmes: Programmes) -> list[APIRouter]:
+def rewards(site: Site, settings: RewardsSettings, programmes: Programmes) -> list[APIRouter]:
     """Programmes, and what purchases earn by them."""
-    projector = AwardsProjector(site.footing)
+    projector = AwardsProjector(site.footing, page_size_max=settings.page_size_max)
     relay = rewards_relay(site.footing)
     site.crew.hire("rewards-projector", projector.run)
     site.crew.hire("rewards-relay", relay.run)
@@ -79,36 +76,11 @@ def rewards(site: Site, programmes: Programmes) -> list[APIRouter]:
 def notify(site: Site, settings: NotifySettings) -> list[APIRouter]:
     """Endpoints, and the roles that bring events to them."""
     footing = site.footing
-    projector = notify_projector(footing)
+    projector = notify_projector(footing, page_size_max=settings.page_size_max)
+    send = dispatcher(footing.database, footing.ownership, utc_now, settings)
     site.crew.hire("notify-projector", projector.run)
     site.crew.hire("notify-replayer", Replayer(footing).run)
-    site.crew.hire("notify-dispatcher", on_a_loop(_dispatching(footing, settings)))
+    site.crew.hire("notify-dispatcher", send)
     watch(site.health, footing, "services.notify", role="notify-projector", lag=projector.lag)
-    use_cases = Notify(
-        footing.database,
-        utc_now,
-        random_bytes=secrets.token_bytes,
-        allow_loopback=settings.allow_loopback,
-    )
-    return [notify_routes(use_cases, site.keys)]
-
-
-def _dispatching(
-    footing: Footing, settings: NotifySettings
-) -> Callable[[asyncio.Event], Awaitable[None]]:
-    limits = Limits(
-        lane_width=settings.lane_width,
-        under_way_max=settings.under_way_max,
-        keep=timedelta(days=settings.history_days),
-    )
-
-    async def dispatch(stop: asyncio.Event) -> None:
-        sender = Sender(
-            utc_now,
-            Guard(allow_loopback=settings.allow_loopback),
-            timeout=timedelta(seconds=settings.request_timeout_s),
-        )
-        dispatcher = Dispatcher(footing.database, footing.ownership, utc_now, sender, limits=limits)
-        await dispatcher.run(stop)
-
-    return dispatch
+    notify = use_cases(footing.database, utc_now, allow_loopback=settings.allow_loopback)
+    return [notify_routes(notify, site.keys)]

@@ -9,4 +9,4 @@ def test_every_setting_stands_in_the_page_for_operators() -> None:
     page = Path(PAGE).read_text("utf-8")
 
     assert rendered(page) == page, "run `make docs`"
-    assert page.count("<!-- settings ") == 3
+    assert page.count("<!-- settings ") == 4

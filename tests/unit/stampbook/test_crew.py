@@ -1,11 +1,10 @@
 """Roles on threads."""
 
-import asyncio
 import threading
 import time
 
 from services.runtime.database import DatabaseUnavailable
-from stampbook.crew import Crew, on_a_loop
+from stampbook.crew import Crew
 
 
 def test_works_until_it_is_dismissed() -> None:
@@ -65,20 +64,3 @@ def test_who_was_never_begun_can_be_dismissed() -> None:
     crew.hire("worker", lambda _: None)
 
     crew.dismiss(until_s=time.monotonic() + 5)
-
-
-def test_an_asynchronous_role_is_told_to_stop() -> None:
-    crew = Crew(on_failure=lambda: None)
-    began, ended = threading.Event(), threading.Event()
-
-    async def run(stop: asyncio.Event) -> None:
-        began.set()
-        await stop.wait()
-        ended.set()
-
-    crew.hire("worker", on_a_loop(run))
-    crew.begin()
-    assert began.wait(5)
-    crew.dismiss(until_s=time.monotonic() + 5)
-
-    assert ended.is_set()
