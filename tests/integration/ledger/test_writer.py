@@ -8,6 +8,7 @@ import pytest
 
 from services.ledger import application
 from services.ledger.books import Books
+from services.ledger.intake import Command
 from services.ledger.verify import verify
 from services.runtime.database import Database
 from services.runtime.ownership import Fenced
@@ -113,7 +114,7 @@ def test_rubbish_is_parked_with_its_bytes_and_stops_nobody(
 def test_our_own_mistake_with_one_command_parks_only_that(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stumble(books: Books, command: application.Command) -> None:
+    def stumble(books: Books, command: Command) -> None:
         if command.id == "p-2":
             raise ZeroDivisionError
         real(books, command)
