@@ -41,8 +41,9 @@ class DataFolder:
         Raises:
             InUse: somebody else is in.
         """
-        # Keys and secrets of endpoints lie in it: nobody else's business.
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Keys and secrets of endpoints lie in it: nobody else's business, whoever made the folder.
+        os.umask(0o077)
+        self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / _LOCK_FILE).open("a+") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -166,7 +166,7 @@ class Story:
         self._show(
             f"POST {receiver.url}",
             f"webhook-id: {webhook.id}",
-            f"webhook-signature: {webhook.signatures[:40]}...   checked: valid",
+            f"webhook-signature: {webhook.signatures[:32]}...  checked: valid",
             f"type: {event['type']}   position: {event['position']}",
             f"data: {_compact({k: v for k, v in event['data'].items() if k != 'lots'})}",
         )
