@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
 from services.runtime.auth import Principal, Role, hashed, new_secret
@@ -35,7 +35,9 @@ class StoredKeys:
     """For so long a key works that another process has revoked; here it ends at once."""
     FORGET_AFTER = timedelta(hours=12)
     """For so long a key is remembered while the database is down."""
-    PATIENCE_S = 1.0
+    PATIENCE_S = 10.0
+    PATIENCE_WITH_THE_KNOWN_S = 1.0
+    """Whoever is remembered waits no longer for a database that does not answer."""
     REMEMBERED_MAX = 10_000
 
     def __init__(self, database: Database, clock: Clock, *, operator_key: str | None) -> None:
@@ -45,7 +47,7 @@ class StoredKeys:
         self._known: dict[bytes, tuple[datetime, Principal]] = {}
         self._revoked: set[str] = set()  # by this process
         self._asking: dict[bytes, asyncio.Task[Principal | None]] = {}  # one read for all
-        self._down_until: datetime | None = None
+        self._down_until = datetime.min.replace(tzinfo=UTC)  # those who are known need not ask
 
     async def find(self, secret: str) -> Principal | None:
         """Whose key it is; None when it is nobody's, or was revoked.
@@ -61,16 +63,17 @@ class StoredKeys:
 
     async def _find(self, key: bytes, now: datetime) -> Principal | None:
         asked_at, remembered = self._known.get(key, (None, None))
-        if asked_at is not None and now - asked_at < self.ASK_AGAIN_AFTER:
+        if asked_at is None:
+            return await self._ask(key, now, patience_s=self.PATIENCE_S)
+        if now - asked_at < self.ASK_AGAIN_AFTER or now < self._down_until:
             return remembered
         try:
-            found = await self._ask(key, now)
-        except (DatabaseUnavailable, TimeoutError) as error:
-            if asked_at is not None and now - asked_at < self.FORGET_AFTER:
-                return remembered
-            raise DatabaseUnavailable(f"keys: {error}") from error
-        self._remember(key, now, found)
-        return found
+            return await self._ask(key, now, patience_s=self.PATIENCE_WITH_THE_KNOWN_S)
+        except DatabaseUnavailable:
+            if now - asked_at > self.FORGET_AFTER:
+                raise
+            self._down_until = now + self.ASK_AGAIN_AFTER
+            return remembered
 
     def create(
         self, *, role: Role, merchant: str | None, name: str | None
@@ -105,17 +108,16 @@ class StoredKeys:
         self._revoked.add(key_id)
         return is_known
 
-    async def _ask(self, key: bytes, now: datetime) -> Principal | None:
-        if self._down_until is not None and now < self._down_until:
-            raise DatabaseUnavailable("did not answer a moment ago")
+    async def _ask(self, key: bytes, now: datetime, *, patience_s: float) -> Principal | None:
         if key not in self._asking:
             self._asking[key] = asyncio.create_task(asyncio.to_thread(self._load, key))
             self._asking[key].add_done_callback(lambda task: self._answered(key, task))
         try:
-            return await asyncio.wait_for(asyncio.shield(self._asking[key]), self.PATIENCE_S)
-        except (DatabaseUnavailable, TimeoutError):
-            self._down_until = now + self.ASK_AGAIN_AFTER
-            raise
+            found = await asyncio.wait_for(asyncio.shield(self._asking[key]), patience_s)
+        except TimeoutError:
+            raise DatabaseUnavailable("does not say whose key it is") from None
+        self._remember(key, now, found)
+        return found
 
     def _answered(self, key: bytes, task: asyncio.Task[Principal | None]) -> None:
         del self._asking[key]

@@ -14,7 +14,6 @@ from services.ledger.store.outcomes import Outcome, load_outcomes
 from services.runtime.database import Database, DatabaseUnavailable
 from services.runtime.eventlog import EventLog
 
-_PATIENCE_S = 1.0  # shops do not wait longer for a database that does not answer
 _ASK_AGAIN_AFTER_S = 1.0
 _COMMANDS_PER_READ = 500  # so that nobody waits long behind a large batch
 _PARENT_TYPES = {"return": "purchase", "reversal": "redemption"}
@@ -32,7 +31,7 @@ class Known:
 class _Round:
     """Those who are answered by the same read."""
 
-    commands: list[Command] = field(default_factory=list)
+    asked: dict[object, Sequence[Command]] = field(default_factory=dict)
     done: asyncio.Event = field(default_factory=asyncio.Event)
     known: Known | None = None  # None when done: the database did not answer
 
@@ -54,7 +53,7 @@ class Recognition:
         self._reading: asyncio.Task[None] | None = None
         self._ask_again_at_s = 0.0
 
-    async def look_up(self, commands: Sequence[Command]) -> Known:
+    async def look_up(self, commands: Sequence[Command], *, patience_s: float) -> Known:
         """What is known of these commands.
 
         Raises:
@@ -62,40 +61,37 @@ class Recognition:
         """
         found = Known()
         for start in range(0, len(commands), _COMMANDS_PER_READ):
-            part = await self._join(commands[start : start + _COMMANDS_PER_READ])
+            some = commands[start : start + _COMMANDS_PER_READ]
+            part = await self._join(some, patience_s=patience_s)
             found.outcomes.update(part.outcomes)
             found.members.update(part.members)
         return found
 
-    async def _join(self, commands: Sequence[Command]) -> Known:
+    async def _join(self, commands: Sequence[Command], *, patience_s: float) -> Known:
         if time.monotonic() < self._ask_again_at_s:
             raise DatabaseUnavailable("did not answer a moment ago")
-        joined = self._next
-        joined.commands += commands
+        joined, ticket = self._next, object()
+        joined.asked[ticket] = commands
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read_all())
         try:
-            await asyncio.wait_for(joined.done.wait(), _PATIENCE_S)
+            await asyncio.wait_for(joined.done.wait(), patience_s)
         except TimeoutError:
-            self._despair()
-            if joined is self._next:
-                self._next = _Round()  # nobody waits for it much longer
+            joined.asked.pop(ticket, None)
         if joined.known is None:
             raise DatabaseUnavailable("does not answer")
         return joined.known
 
     async def _read_all(self) -> None:
-        while self._next.commands:
+        while self._next.asked:
             current, self._next = self._next, _Round()
+            commands = [command for asked in current.asked.values() for command in asked]
             try:
-                current.known = await asyncio.to_thread(self._load, current.commands)
+                current.known = await asyncio.to_thread(self._load, commands)
             except DatabaseUnavailable:
-                self._despair()
+                # Not everybody has to find out anew.
+                self._ask_again_at_s = time.monotonic() + _ASK_AGAIN_AFTER_S
             current.done.set()
-
-    def _despair(self) -> None:
-        """Not everybody has to find out anew."""
-        self._ask_again_at_s = time.monotonic() + _ASK_AGAIN_AFTER_S
 
     def _load(self, commands: Sequence[Command]) -> Known:
         parents = {key for command in commands if (key := parent_of(command)) is not None}

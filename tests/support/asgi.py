@@ -19,6 +19,10 @@ class Stream:
         self._rest = b""
         self._gone = asyncio.Event()
 
+    async def has_begun(self) -> bool:
+        """Whether the status was answered."""
+        return self.status != 0
+
     async def line(self, *, timeout_s: float = 30) -> bytes | None:
         """The next line, empty ones too; None at the end."""
         return await asyncio.wait_for(self._lines.get(), timeout_s)

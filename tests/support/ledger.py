@@ -88,7 +88,7 @@ class Ledger:
             stop.set()
             thread.join()
 
-    def intake_count(self) -> int:
+    async def intake_count(self) -> int:
         """How many commands were ever put on ``intake``."""
         with closing(self.stream.reader("intake")) as reader:
             return sum(reader.end_offsets().values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
@@ -152,7 +151,7 @@ async def test_a_stream_shows_that_it_lives_while_nothing_happens(
 
 async def test_a_stream_ends_when_the_process_stops(idle_ledger: Ledger) -> None:
     async with streaming(idle_ledger.app, "/v1/events?follow=true", **AS_OPERATOR) as stream:
-        await soon(lambda: asyncio.sleep(0, stream.status), lambda status: status == 200)
+        await soon(stream.has_begun, bool)
 
         idle_ledger.app.state.stopping.set()
 
