@@ -33,8 +33,9 @@ bench: test-environment ## the benchmark: a table, and build/bench.json
 chaos: test-environment ## kill roles at random under load, then check (prints its seed)
 	@$(VENV)/python -m tests.chaos $(ARGS)
 
-docs: test-environment ## write the settings into docs/operations.md
+docs: test-environment ## write the settings into docs/operations.md, the doors into contracts/openapi
 	@$(VENV)/python -m tools.operations
+	@$(VENV)/python -m tools.openapi
 
 format: test-environment ## put the code into shape
 	@$(VENV)/ruff check --quiet --fix . || true

@@ -53,7 +53,6 @@ def _writer(footing: Footing, settings: LedgerSettings, health: Health) -> Run:
     writer = Writer(
         footing,
         rules=_rules(footing, settings),
-        shard=settings.shard,
         batch_size_max=settings.batch_size_max,
     )
     watch(health, footing, PACKAGE, role="writer", lag=writer.lag)

@@ -150,14 +150,13 @@ def _award(books: Books, command: Command) -> Outcome:
 def _take_back(books: Books, command: Command) -> Outcome:
     data = command.data
     own = _own_lot(books, command)
-    missing = max(0, data["points"] - own.lot.points_left)
-    others = books.spendable(own.member, own.lot.unit, missing + own.lot.points_left)
     event = account.take_back(
         own.lot,
-        others if missing else [],
+        books.spendable(own.member, own.lot.unit, data["points"] + own.lot.points_left),
         return_id=data["return"],
         points=data["points"],
         returned_at=parse_rfc3339(data["returned_at"]),
+        now=books.now,
         origin=history.origin_in(data),
     )
     return books.record(_story(command), [event], command.fingerprint)

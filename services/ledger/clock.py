@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 
 from services.ledger.intake import TOPIC, Rules, command
 from services.ledger.store.lots import StoredLot, load_due
-from services.ledger.store.returns import WaitingReturn, list_waiting
+from services.ledger.store.returns import WaitingReturn, load_lapsed
 from services.runtime.footing import Footing
 from services.runtime.ownership import Fenced, Term
 from services.runtime.stream import Message, Producer
@@ -70,7 +70,7 @@ class ExpiryClock:
         now = self._clock()
         with self._database.read() as connection:
             due = load_due(connection, now=now, limit=_PAGE_SIZE)
-            waiting = list_waiting(connection, until=now, limit=_PAGE_SIZE)
+            waiting = load_lapsed(connection, now=now, limit=_PAGE_SIZE)
         messages = dict([self._expiry(stored) for stored in due])
         messages |= dict([self._lapse(waits) for waits in waiting])
         now_s = now.timestamp()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
 from services.runtime.settings import RuntimeSettings
@@ -23,7 +23,6 @@ class LedgerSettings(RuntimeSettings):
         validation_alias="STAMPBOOK_ADMIN_KEY",
         description="The operator's key; empty: only keys made with `stampbook keys` are known.",
     )
-    shard: NonNegativeInt = Field(default=0, description="The number of this ledger's log.")
     batch_size_max: PositiveInt = Field(
         default=2_000, description="Commands that the writer decides in one transaction."
     )

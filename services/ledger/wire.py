@@ -1,7 +1,6 @@
 """Events as bytes: what the log holds, topic ``ledger`` carries and webhooks deliver.
 
-The bytes of an event are written once and never again; readers below must read every form ever
-published (``contracts/examples/events``).
+The bytes of an event are written once and never again; `history` reads every form ever published.
 """
 
 from __future__ import annotations

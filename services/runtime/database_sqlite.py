@@ -18,6 +18,17 @@ from services.runtime.database import (
 )
 
 _BUSY_TIMEOUT_S = 10.0
+_PASSING = frozenset(
+    (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+    )
+)
 _KEYS_PER_QUERY_MAX = 1_024
 
 
@@ -155,6 +166,8 @@ class SQLiteDatabase:
         except sqlite3.IntegrityError as error:
             raise Conflict(str(error)) from error
         except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in _PASSING:
+                raise  # Our own mistake.
             raise DatabaseUnavailable(f"{self.path.name}: {error}") from error
         except (sqlite3.ProgrammingError, sqlite3.InterfaceError):
             raise  # Our own mistake.

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from services.runtime.clock import Clock, utc_now
-from services.runtime.database import Database, open_database
+from services.runtime.database import Database, DatabaseUnavailable, open_database
 from services.runtime.health import Health, gauge
 from services.runtime.migrations import check, migrate
 from services.runtime.ownership import Ownership
 from services.runtime.settings import RuntimeSettings
-from services.runtime.stream import Stream, open_stream
+from services.runtime.stream import Stream, StreamUnavailable, open_stream
+
+LAG_MAX = 100_000  # records; a role that is farther behind is not ready
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +79,23 @@ def watch(
     health.add(f"{package.rpartition('.')[2]}-store", store)
     health.add("stream", stream)
     if lag is not None:
-        level = gauge("lag", "Records or events that a role has not dealt with yet.", ("role",))
+        _watch_lag(health, role, lag)
 
-        def behind() -> str | None:
-            records = lag()
-            level.labels(role).set(records)
-            return f"{records} behind"
 
-        health.add(f"{role}-lag", behind)
+def _watch_lag(health: Health, role: str, lag: Callable[[], int]) -> None:
+    def behind() -> str | None:
+        records = lag()
+        if records > LAG_MAX:
+            raise RuntimeError(f"{records} behind, more than {LAG_MAX}")
+        return f"{records} behind"
+
+    def measured() -> float:
+        try:
+            return lag()
+        except (DatabaseUnavailable, StreamUnavailable, RuntimeError):
+            return float("nan")
+
+    # Measured whenever the metrics are asked for: nobody need ask whether it is ready first.
+    level = gauge("lag", "Records or events that a role has not dealt with yet.", ("role",))
+    level.labels(role).set_function(measured)
+    health.add(f"{role}-lag", behind)

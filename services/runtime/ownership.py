@@ -7,7 +7,7 @@ older one fails. (Kafka's own group generations cannot do this, see docs/adr/.)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -98,6 +98,18 @@ class Ownership:
         """
         with self._database.write() as connection:
             self.confirm(connection, term)
+
+    def renew_all(self, terms: Iterable[Term]) -> set[str]:
+        """Extend several leases in one transaction; returns the names that are still owned."""
+        with self._database.write() as connection:
+            lease_until = micros(self._clock() + self.lease)
+            return {
+                term.name
+                for term in terms
+                if connection.execute(
+                    _EXTEND, {"name": term.name, "epoch": term.epoch, "lease_until": lease_until}
+                )
+            }
 
     def release(self, term: Term) -> None:
         """Let the next one in at once; does nothing when it is somebody else's already."""

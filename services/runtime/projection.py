@@ -1,7 +1,8 @@
 """Views built from a topic: one page of events, the view and its position in one transaction.
 
-Instances of the same projector share a topic's partitions by leases. A record that cannot be
-read or folded is parked with its reason, and the records after it go on.
+Instances of the same projector share a topic's partitions by leases. A record that is no event is
+parked with its reason, and the records after it go on; an event that cannot be folded stops its
+partition, and is tried again.
 """
 
 from __future__ import annotations
@@ -83,8 +84,10 @@ class Projector:
         self._clock = footing.clock
         self._fold = fold
         self._page_size_max = page_size_max
+        self._seat: Term | None = None
         self._terms: dict[int, Term] = {}
         self._places: dict[int, Place] = {}
+        self._stuck: dict[int, int] = {}  # partitions that wait for our mistake to be mended
         self._reader: Reader | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -107,14 +110,20 @@ class Projector:
                     continue
                 records = reader.poll(max_records=self._page_size_max, timeout_s=_POLL_S)
                 if records:
-                    self._fold_page_or_lose(records)
+                    self._fold_page_or_stop(records)
         finally:
             self._reader = None
             reader.close()
             self._give_back()
 
     def lag(self) -> int:
-        """Records of the topic that are not folded yet, over all partitions."""
+        """Records of the topic that are not folded yet, over all partitions.
+
+        Raises:
+            RuntimeError: a partition waits for our mistake to be mended.
+        """
+        if self._stuck:
+            raise RuntimeError(f"{self.name} cannot fold, by partition and offset: {self._stuck}")
         with self._database.read() as connection:
             places = load_places(connection, self.name)
         reader = self._stream.reader(self.topic)
@@ -126,10 +135,10 @@ class Projector:
 
     def _take_share(self, reader: Reader) -> None:
         """Hold a fair part of the partitions; renew what is held."""
-        held = set(self._terms)
+        held = dict(self._terms)
         self._renew()
         count = self._stream.partition_count(self.topic)
-        alive = self._ownership.owners_alive(f"{self.name}/") | {self._ownership.owner}
+        alive = self._ownership.owners_alive(f"{self.name}/")
         share = -(-count // len(alive))
         while len(self._terms) > share:
             self._ownership.release(self._terms.popitem()[1])
@@ -138,50 +147,62 @@ class Projector:
                 term = self._ownership.acquire(f"{self.name}/{partition}")
                 if term is not None:
                     self._terms[partition] = term
-        if set(self._terms) != held:
+        # A term that ended and began anew in between counts: another may have moved the place.
+        if self._terms != held or self._stuck:
             self._seek(reader)
 
     def _renew(self) -> None:
-        for partition, term in list(self._terms.items()):
-            try:
-                self._ownership.renew(term)
-            except Fenced:
-                del self._terms[partition]
+        # A seat says that this instance is there, also while others hold every partition.
+        if self._seat is None:
+            self._seat = self._ownership.acquire(f"{self.name}/seat/{self._ownership.owner}")
+        seat = [] if self._seat is None else [self._seat]
+        owned = self._ownership.renew_all([*seat, *self._terms.values()])
+        self._terms = {n: term for n, term in self._terms.items() if term.name in owned}
+        if self._seat is not None and self._seat.name not in owned:
+            self._seat = None
 
     def _seek(self, reader: Reader) -> None:
         with self._database.read() as connection:
             places = load_places(connection, self.name)
+        self._stuck.clear()
         self._places = {n: places.get(n, Place()) for n in self._terms}
         reader.seek({n: place.next_offset for n, place in self._places.items()})
 
     def _give_back(self) -> None:
+        seat = [] if self._seat is None else [self._seat]
         try:
-            for term in self._terms.values():
+            for term in (*self._terms.values(), *seat):
                 self._ownership.release(term)
         except DatabaseUnavailable:
             _LOG.warning("leases run out by themselves", extra={"projector": self.name})
         self._terms.clear()
+        self._seat = None
 
-    def _fold_page_or_lose(self, records: Sequence[Record]) -> None:
+    def _fold_page_or_stop(self, records: Sequence[Record]) -> None:
         try:
-            self._fold_page(records)
+            self._fold_page([r for r in records if r.partition not in self._stuck])
         except Fenced:
             _LOG.info("partition taken over", extra={"projector": self.name})
             self._terms.clear()
+            self._places.clear()
         except (DatabaseUnavailable, StreamUnavailable):
             raise
         except Exception:
-            # Whatever one record does to the fold must not stop the others: find it, park it.
+            # Events are our own: one that cannot be folded is our mistake. Its partition waits for
+            # it to be mended, so that nothing is lost; the others go on.
             if len(records) > 1:
                 _LOG.exception("page failed, going on one by one", extra={"projector": self.name})
                 for record in records:
-                    self._fold_page_or_lose([record])
+                    self._fold_page_or_stop([record])
                 return
-            _LOG.exception("record parked", extra={"projector": self.name})
-            self._park(records[0])
+            place = {"partition": records[0].partition, "offset": records[0].offset}
+            _LOG.exception("the fold failed", extra={"projector": self.name, **place})
+            self._stuck[records[0].partition] = records[0].offset
 
     def _fold_page(self, records: Sequence[Record]) -> None:
         """One transaction: the view, the places reached, and proof of still owning them."""
+        if not records:
+            return
         places = dict(self._places)
         events: list[Event] = []
         poison: list[Record] = []
@@ -201,30 +222,23 @@ class Projector:
                     events.append(Event(envelope, record))
             places[record.partition] = Place(record.offset + 1, position)
         with self._database.write() as connection:
-            self._confirm(connection, (record.partition for record in records))
+            self._confirm(connection, (n for n in places if places[n] != self._places[n]))
             self._fold(connection, events)
             for record in poison:
-                park(connection, self._letter(record, "not an event of ours"))
+                park(connection, self._letter(record))
             changed = {n: p for n, p in places.items() if p != self._places[n]}
             save_places(connection, self.name, changed)
         self._places = places
 
-    def _park(self, record: Record) -> None:
-        place = self._places.get(record.partition)
-        if place is None:
-            return
-        after = Place(record.offset + 1, place.last_position)
-        with self._database.write() as connection:
-            self._confirm(connection, (record.partition,))
-            park(connection, self._letter(record, "the fold failed; see the log"))
-            save_places(connection, self.name, {record.partition: after})
-        self._places[record.partition] = after
-
     def _confirm(self, connection: Connection, partitions: Iterable[int]) -> None:
-        for partition in sorted(set(partitions) & self._terms.keys()):
-            self._ownership.confirm(connection, self._terms[partition])
+        for partition in sorted(set(partitions)):
+            term = self._terms.get(partition)
+            if term is None:
+                raise Fenced(f"partition {partition} of {self.name} is another's")
+            self._ownership.confirm(connection, term)
 
-    def _letter(self, record: Record, detail: str) -> DeadLetter:
+    def _letter(self, record: Record) -> DeadLetter:
+        detail = "not an event of ours"
         return DeadLetter.of(
             self.topic, record, code="unreadable", detail=detail, parked_at=self._clock()
         )

@@ -126,8 +126,13 @@ class Relay:
         found: dict[int, int] = {}
         for partition in range(self._stream.partition_count(self.topic)):
             record = self._stream.last(self.topic, partition)
-            if record is not None:
+            if record is None:
+                continue
+            try:
                 found[partition] = _decode_position(record.value).position
+            except msgspec.DecodeError:
+                # Not ours: then we cannot know, and publish again what may be there.
+                _LOG.warning("a foreign record", extra={"partition": partition})
         return found
 
     def _note(self, term: Term, position: int) -> None:

@@ -185,20 +185,22 @@ def reverse(
     return events
 
 
-def take_back(
+def take_back(  # noqa: PLR0913  # plain facts, each named by its caller
     own: Lot,
     others: Sequence[Lot],
     *,
     return_id: str,
     points: int,
     returned_at: datetime,
+    now: datetime,
     origin: Origin,
 ) -> PointsTakenBack:
     """Take from the purchase's own lot, then from the soonest-ending ones; the rest is owed.
 
-    ``others`` are the member's unexpired lots in spending order: enough to cover, or all there are.
+    A lot that has ended is worth nothing, whether the clock has noticed or not. ``others`` are the
+    member's unexpired lots in spending order: enough to cover, or all there are.
     """
-    from_own = min(own.points_left, points)
+    from_own = min(own.points_available(at=now), points)
     taken = [LotPoints(own.lot, from_own)] if from_own else []
     points_missing = points - from_own
     for lot in others:

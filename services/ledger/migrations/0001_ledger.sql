@@ -1,5 +1,5 @@
--- The ledger's tables beside its log. All of them can be computed again from the log and topic
--- intake, except the keys; the writer changes them in the transaction that appends the events.
+-- The ledger's tables beside its log, changed in the transaction that appends the events. Lots,
+-- debts and what was returned follow from the log; outcomes, waiting returns and keys do not.
 
 CREATE TABLE outcomes (
     command BYTEA PRIMARY KEY,      -- 16 bytes of the uuid5 of source, type and id

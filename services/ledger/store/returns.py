@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.ledger.domain.purchase import Part
-from services.runtime.clock import NEVER_US, from_micros, micros
+from services.runtime.clock import from_micros, micros
 from services.runtime.database import Connection, Row
 
 _WAITING_COLUMNS = (
@@ -56,17 +56,20 @@ def load_waiting(connection: Connection, purchases: Sequence[bytes]) -> list[Wai
     return sorted(map(_waiting, rows), key=lambda waiting: (waiting.since, waiting.id))
 
 
-def list_waiting(
-    connection: Connection, *, after: bytes = b"", limit: int, until: datetime | None = None
-) -> list[WaitingReturn]:
-    """Waiting returns by command; with ``until`` only those whose time is up."""
+def list_waiting(connection: Connection, *, after: bytes = b"", limit: int) -> list[WaitingReturn]:
+    """Waiting returns by command."""
     rows = connection.rows(
-        f"{_WAITING} WHERE command > :after AND until <= :until ORDER BY command LIMIT :limit",
-        {
-            "after": after,
-            "until": NEVER_US if until is None else micros(until),
-            "limit": limit,
-        },
+        f"{_WAITING} WHERE command > :after ORDER BY command LIMIT :limit",
+        {"after": after, "limit": limit},
+    )
+    return [_waiting(row) for row in rows]
+
+
+def load_lapsed(connection: Connection, *, now: datetime, limit: int) -> list[WaitingReturn]:
+    """Returns that have waited long enough, the earliest first."""
+    rows = connection.rows(
+        f"{_WAITING} WHERE until <= :now ORDER BY until LIMIT :limit",
+        {"now": micros(now), "limit": limit},
     )
     return [_waiting(row) for row in rows]
 

@@ -32,4 +32,6 @@ CREATE TABLE dead_letters (
     published BIGINT NOT NULL       -- 1: also on topic dead-letters
 );
 
-CREATE INDEX dead_letters_by_time ON dead_letters (parked_at, id);
+CREATE INDEX dead_letters_unpublished ON dead_letters (parked_at, id) WHERE published = 0;
+
+CREATE INDEX dead_letters_by_state ON dead_letters (state, id);

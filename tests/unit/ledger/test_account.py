@@ -192,7 +192,13 @@ def test_restored_points_repay_what_is_owed_first() -> None:
 
 def take_back(own: Lot, others: list[Lot], points: int) -> PointsTakenBack:
     return account.take_back(
-        own, others, return_id="ret-1", points=points, returned_at=NOW, origin=ORIGIN
+        own,
+        others,
+        return_id="ret-1",
+        points=points,
+        returned_at=NOW,
+        now=NOW,
+        origin=ORIGIN,
     )
 
 
@@ -213,6 +219,16 @@ def test_then_from_the_soonest_ending_and_the_rest_is_owed() -> None:
     assert event.lots == (LotPoints("own", 10), LotPoints("other", 20))
     assert event.owed == 20
     assert event.points == 50
+
+
+def test_a_lot_that_has_ended_covers_nothing_whether_the_clock_has_noticed_or_not() -> None:
+    ended, other = lot("own", 100, ends_in_days=0), lot("other", 100)
+
+    before_the_clock = take_back(ended, [other], 40)
+    after_it = take_back(replace(ended, points_left=0), [other], 40)
+
+    assert before_the_clock == after_it
+    assert before_the_clock.lots == (LotPoints("other", 40),)
 
 
 def test_a_lot_ends_with_what_is_left_of_it() -> None:
