@@ -4,14 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import httpx
 
 from tests.support.eventually import eventually
 from tests.support.installation import Installation
 
-NEW_YORK = ZoneInfo("America/New_York")
 WAIT = {"Prefer": "wait=30"}
 Json = dict[str, Any]
 
@@ -19,16 +17,6 @@ Json = dict[str, Any]
 def ago(**time: float) -> str:
     """So long before now, as tills write it."""
     return (datetime.now(UTC) - timedelta(**time)).isoformat(timespec="seconds")
-
-
-def year_after(purchased_at: str) -> datetime:
-    """P12M of the grocer's programme, worked out anew: same day, same time of day, next year."""
-    local = datetime.fromisoformat(purchased_at).astimezone(NEW_YORK).replace(tzinfo=None)
-    try:
-        end = local.replace(year=local.year + 1)
-    except ValueError:
-        end = local.replace(year=local.year + 1, day=28)
-    return end.replace(tzinfo=NEW_YORK)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.e2e import answers
-from tests.e2e.shop import Shop, ago, problem, year_after
+from tests.e2e.shop import Shop, ago, problem
 from tests.support.eventually import eventually
+from tests.support.grocer import year_after
 
 FLASH = """
 programme: flash

@@ -28,7 +28,13 @@ class KafkaDoor:
         parts = urlsplit(url)
         self._servers = parts.netloc
         [self._prefix] = parse_qs(parts.query).get("prefix", [""])
-        self._producer = KafkaProducer(bootstrap_servers=self._servers, acks="all")
+        self._producer = KafkaProducer(
+            bootstrap_servers=self._servers,
+            acks="all",
+            max_block_ms=5_000,
+            delivery_timeout_ms=10_000,
+            request_timeout_ms=5_000,
+        )
 
     def send(
         self,

@@ -85,8 +85,7 @@ class Server:
         while not self._is_ready():
             if process.poll() is not None or time.monotonic() > give_up_at:
                 self.kill()
-                end = self._log.read_text(errors="replace")[-2000:]
-                message = f"{Path(self._command[0]).name} did not start:\n{end}"
+                message = f"{Path(self._command[0]).name} did not start:\n{self.last_words()}"
                 raise ServerFailed(message)
             time.sleep(POLL_INTERVAL_S)
 
@@ -116,6 +115,10 @@ class Server:
         self._running().wait(STOP_TIMEOUT_S)
         psutil.wait_procs(family, STOP_TIMEOUT_S)
         self._gone()
+
+    def last_words(self) -> str:
+        """The end of its log."""
+        return self._log.read_text(errors="replace")[-2000:]
 
     def _running(self) -> subprocess.Popen[bytes]:
         assert self._process is not None, "it does not run"
