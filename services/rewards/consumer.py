@@ -145,7 +145,10 @@ class _Page:
         if isinstance(fact, _Bought):
             self._purchases[key] = self.changed[key] = self._buy(event, fact, headers)
             return
-        kept = self._purchases[key]  # The log has nothing of a purchase before the purchase.
+        kept = self._purchases.get(key)
+        if kept is None:
+            # The log has nothing of a purchase before the purchase: it was parked as unreadable.
+            raise ValueError(f"nothing is known of purchase {key}")
         if isinstance(fact, _Returned):
             kept = self._bring_back(event, fact, kept, headers)
         elif kept.versions.get(fact.programme) != fact.version:

@@ -187,17 +187,31 @@ class Projector:
             self._places.clear()
         except (DatabaseUnavailable, StreamUnavailable):
             raise
-        except Exception:
-            # Events are our own: one that cannot be folded is our mistake. Its partition waits for
-            # it to be mended, so that nothing is lost; the others go on.
+        except Exception as error:
             if len(records) > 1:
                 _LOG.exception("page failed, going on one by one", extra={"projector": self.name})
                 for record in records:
                     self._fold_page_or_stop([record])
                 return
-            place = {"partition": records[0].partition, "offset": records[0].offset}
-            _LOG.exception("the fold failed", extra={"projector": self.name, **place})
-            self._stuck[records[0].partition] = records[0].offset
+            self._set_aside(records[0], error)
+
+    def _set_aside(self, record: Record, error: Exception) -> None:
+        """One record that alone makes the fold fail.
+
+        A field that cannot be read makes it no event of ours: it is parked. Anything else is our
+        own mistake: its partition waits for it to be mended, so that nothing is lost.
+        """
+        place = {"partition": record.partition, "offset": record.offset}
+        _LOG.error("the fold failed", exc_info=error, extra={"projector": self.name, **place})
+        if not isinstance(error, ValueError):
+            self._stuck[record.partition] = record.offset
+            return
+        reached = Place(record.offset + 1, self._places[record.partition].last_position)
+        with self._database.write() as connection:
+            self._confirm(connection, (record.partition,))
+            park(connection, self._letter(record))
+            save_places(connection, self.name, {record.partition: reached})
+        self._places[record.partition] = reached
 
     def _fold_page(self, records: Sequence[Record]) -> None:
         """One transaction: the view, the places reached, and proof of still owning them."""
