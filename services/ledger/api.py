@@ -29,7 +29,7 @@ def routes(*, database: Database, producer: Producer, keys: StoredKeys, rules: R
     """All doors of one process. What they are given stays the caller's to close."""
     outcomes = Outcomes(database, Bell(database, OUTCOMES_BELL))
     reception = Reception(database, producer, outcomes)
-    router = APIRouter(prefix="/v1")
+    router = APIRouter()  # each part says its whole path: refusals and metrics name it
     for part in (
         api_commands.routes(reception, rules, keys),
         api_batches.routes(reception, rules, keys),

@@ -66,7 +66,7 @@ class _Sender:
 
 def routes(reception: Reception, rules: Rules, keys: Keys) -> APIRouter:
     """For imports and for tills that were offline."""
-    router = APIRouter(tags=["commands"])
+    router = APIRouter(prefix="/v1", tags=["commands"])
     writer = Annotated[Principal, Depends(authenticated(keys, *WRITERS))]
 
     @router.post(

@@ -30,7 +30,7 @@ _REFUSALS = {
 
 def routes(reception: Reception, rules: Rules, keys: Keys) -> APIRouter:
     """Commands go to ``intake`` whoever sends them; the writer decides them in its order."""
-    router = APIRouter(tags=["commands"])
+    router = APIRouter(prefix="/v1", tags=["commands"])
     writer = Annotated[Principal, Depends(authenticated(keys, *WRITERS))]
     put = _Door(reception, rules).put
 

@@ -54,7 +54,7 @@ _Waiting = Annotated[bool, Query(description="Instead: returns that wait for the
 
 def routes(database: Database, producer: Producer, keys: Keys) -> APIRouter:
     """For whoever runs this."""
-    router = APIRouter(prefix="/dead-letters", tags=["operations"])
+    router = APIRouter(prefix="/v1/dead-letters", tags=["operations"])
     reader = [Depends(authenticated(keys, Role.OPERATOR, Role.AUDITOR))]
     operator = [Depends(authenticated(keys, Role.OPERATOR))]
     letters = _Letters(database, producer)

@@ -61,7 +61,7 @@ Wanted = Annotated[_Wanted, Depends()]
 
 def routes(database: Database, bell: Bell, keys: Keys) -> APIRouter:
     """A merchant's key sees what concerns this merchant."""
-    router = APIRouter(tags=["events"])
+    router = APIRouter(prefix="/v1", tags=["events"])
     reader = Annotated[Principal, Depends(authenticated(keys, *Role))]
     reading = _Reading(database, bell)
 

@@ -19,7 +19,7 @@ _OF_ONE_MERCHANT = (Role.TILL, Role.MERCHANT)
 
 def routes(keys: StoredKeys) -> APIRouter:
     """The operator makes and revokes keys; every key may ask whose it is."""
-    router = APIRouter(prefix="/keys", tags=["operations"])
+    router = APIRouter(prefix="/v1/keys", tags=["operations"])
     anyone = Annotated[Principal, Depends(authenticated(keys, *Role))]
     reader = [Depends(authenticated(keys, Role.OPERATOR, Role.AUDITOR))]
     operator = [Depends(authenticated(keys, Role.OPERATOR))]

@@ -26,7 +26,7 @@ Unit = Annotated[
 
 def routes(database: Database, clock: Clock, keys: Keys) -> APIRouter:
     """Any key may ask: a member's points are the same at every till."""
-    router = APIRouter(tags=["points"])
+    router = APIRouter(prefix="/v1", tags=["points"])
     reader = Annotated[Principal, Depends(authenticated(keys, *Role))]
 
     @router.get(

@@ -43,7 +43,7 @@ class Type(StrEnum):
 
 def routes(reception: Reception, keys: Keys, database: Database) -> APIRouter:
     """Where whoever did not wait asks later."""
-    router = APIRouter(tags=["commands"])
+    router = APIRouter(prefix="/v1", tags=["commands"])
     reader = Annotated[Principal, Depends(authenticated(keys, *Role))]
 
     def find(key: bytes) -> Outcome | None:

@@ -26,7 +26,7 @@ _Place = Annotated[
 
 def routes(database: Database, keys: Keys) -> APIRouter:
     """A merchant's key reads what this merchant sold."""
-    router = APIRouter(tags=["points"])
+    router = APIRouter(prefix="/v1", tags=["points"])
     reader = Annotated[Principal, Depends(authenticated(keys, *Role))]
     log = EventLog(database)
 

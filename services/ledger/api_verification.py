@@ -25,7 +25,7 @@ _ANSWER: dict[int | str, dict[str, Any]] = {
 
 def routes(database: Database, keys: Keys) -> APIRouter:
     """What the operator's key and the auditor's can ask for at any time."""
-    router = APIRouter(tags=["operations"])
+    router = APIRouter(prefix="/v1", tags=["operations"])
     reader = [Depends(authenticated(keys, Role.OPERATOR, Role.AUDITOR))]
 
     @router.get("/verification", dependencies=reader, responses=_ANSWER)

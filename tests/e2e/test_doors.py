@@ -155,3 +155,15 @@ def test_lists_go_page_by_page(shop: Shop) -> None:
         [shop.name("b2"), shop.name("b3")],
         [shop.name("b4")],
     ]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/members/nobody/balances", "/v1/events", "/v1/purchases/none", "/v1/programmes"],
+)
+def test_a_misspelt_parameter_is_refused_not_ignored(shop: Shop, path: str) -> None:
+    answer = shop.client.get(path, params={"known_att": "2026-01-01T00:00:00Z"})
+
+    assert answer.status_code == 422
+    [error] = answer.json()["errors"]
+    assert (error["parameter"], error["code"]) == ("known_att", "unknown-parameter")
