@@ -17,6 +17,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 KEY = base64.b64decode(os.environ["WEBHOOK_SECRET"].removeprefix("whsec_"))
+TOLERANCE_S = 300
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -27,7 +28,7 @@ class Receiver(BaseHTTPRequestHandler):
         expected = "v1," + base64.b64encode(digest).decode()
         signatures = self.headers.get("webhook-signature", "").split()
         is_signed = any(hmac.compare_digest(expected, signature) for signature in signatures)
-        if not is_signed or abs(time.time() - int(sent_at)) > 300:
+        if not is_signed or abs(time.time() - int(sent_at)) > TOLERANCE_S:
             self.send_error(401, "not signed by Stampbook, or too long ago")
             return
         event = json.loads(body)
