@@ -83,7 +83,8 @@ class Load:
             bag = next(bags)
             for command in bag:
                 send(command)
-                self._ending.wait(PAUSE_S)
+                if self._given_up.wait(0 if self._ending.is_set() else PAUSE_S):
+                    return
             self._insist(client, bag, send)
 
     def _insist(

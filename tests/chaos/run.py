@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -38,6 +37,7 @@ class Report:
     installation: str
     seed: str
     kills: dict[str, int]
+    freezes: dict[str, int]
     deserters: list[str]
     figures: dict[str, int | float]
     broken: dict[str, list[str]] = field(default_factory=dict)
@@ -48,28 +48,31 @@ class Report:
 
 
 @contextmanager
-def started(name: str, parent: Path | None = None) -> Iterator[Installation]:
+def started(name: str, *, with_standbys: bool) -> Iterator[Installation]:
     """An installation that is nobody else's; the full one with a stack of its own, to be killed."""
     with ExitStack() as stack:
         if name == "embedded":
-            yield stack.enter_context(running_embedded(parent))
+            yield stack.enter_context(running_embedded())
         else:
-            own = stack.enter_context(Stack.start(parent))
-            yield stack.enter_context(running_full(own, parent))
+            own = stack.enter_context(Stack.start())
+            yield stack.enter_context(running_full(own, with_standbys=with_standbys))
 
 
 def run(
-    name: str, *, seconds: float, seed: str, kills_min: int, parent: Path | None = None
+    name: str, *, seconds: float, seed: str, kills_min: int = 1, is_long: bool = False
 ) -> Report:
-    """Start an installation, torment it, and say what became of it."""
+    """Start an installation, torment it, and say what became of it.
+
+    A long run also has standbys, and freezes.
+    """
     journal = Journal()
-    with started(name, parent) as installation, ExitStack() as stack:
+    with started(name, with_standbys=is_long) as installation, ExitStack() as stack:
         receiver = Receiver()
         stack.callback(receiver.close)
         receiver.answer(_HOOK, moody(Random(f"{seed}/receiver")))
         secret = prepare(installation, receiver)
         load = Load(installation, journal, seed)
-        killer = Killer(installation, seed, kills_min=kills_min)
+        killer = Killer(installation, seed, kills_min=kills_min, with_freezes=is_long)
         began_s = time.monotonic()
         load.begin()
         try:
@@ -94,6 +97,7 @@ def run(
         installation=name,
         seed=seed,
         kills=dict(killer.kills),
+        freezes=dict(killer.freezes),
         deserters=killer.deserters,
         figures=figures,
         broken=broken_promises(facts),

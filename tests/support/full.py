@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -35,6 +35,7 @@ VARIABLES = {
     **IMPATIENT,
 }
 READY_TIMEOUT_S = 60
+STANDBY = "-2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,18 +75,24 @@ class Addresses:
 
 
 @contextmanager
-def running_full(stack: Stack, parent: Path | None = None) -> Iterator[Installation]:
-    """All programs of the file; the grocer's programme is active."""
+def running_full(
+    stack: Stack, parent: Path | None = None, *, with_standbys: bool = False
+) -> Iterator[Installation]:
+    """All programs of the file; the grocer's programme is active.
+
+    With standbys there are two processes of each role but the APIs, as after `--scale`.
+    """
     compose = read_compose(VARIABLES)
+    programs = [*compose.roles, *standbys_of(compose)] if with_standbys else compose.roles
     with watched_folder(parent) as (folder, watchdog):
         addresses = Addresses(
             kafka_url=f"{stack.kafka_url}?prefix={secrets.token_hex(4)}-",
             databases=create_databases(compose, stack),
-            ports={program.name: free_port() for program in compose.roles},
+            ports={program.name: free_port() for program in programs},
         )
         processes = {
             program.name: role_server(program, addresses, folder / program.name, watchdog)
-            for program in compose.roles
+            for program in programs
         }
         places = {name: f"http://127.0.0.1:{port}" for name, port in addresses.ports.items()}
         rules = read_proxy_rules(compose.configs["proxy"])
@@ -104,6 +111,15 @@ def running_full(stack: Stack, parent: Path | None = None) -> Iterator[Installat
                 )
         finally:
             stop_all(list(processes.values()))
+
+
+def standbys_of(compose: Compose) -> list[Program]:
+    """A second one of each role that has no address of its own."""
+    return [
+        replace(program, name=f"{program.name}{STANDBY}")
+        for program in compose.roles
+        if program.command[-1] != "api"
+    ]
 
 
 def role_server(program: Program, addresses: Addresses, folder: Path, watchdog: Watchdog) -> Server:

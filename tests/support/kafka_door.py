@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError
 
 ANSWER_TIMEOUT_S = 30
 
@@ -28,13 +29,7 @@ class KafkaDoor:
         parts = urlsplit(url)
         self._servers = parts.netloc
         [self._prefix] = parse_qs(parts.query).get("prefix", [""])
-        self._producer = KafkaProducer(
-            bootstrap_servers=self._servers,
-            acks="all",
-            max_block_ms=5_000,
-            delivery_timeout_ms=10_000,
-            request_timeout_ms=5_000,
-        )
+        self._producer: Any = None
 
     def send(
         self,
@@ -42,14 +37,22 @@ class KafkaDoor:
         *,
         headers: Sequence[tuple[str, bytes]] = (),
     ) -> list[Sent]:
-        """Write to `intake`, and wait until Kafka has everything."""
-        promised = [
-            self._producer.send(
-                f"{self._prefix}intake", key=key, value=value, headers=list(headers)
-            )
-            for key, value in messages
-        ]
-        found = [promise.get(ANSWER_TIMEOUT_S) for promise in promised]
+        """Write to `intake`, and wait until Kafka has everything.
+
+        Raises:
+            KafkaError: nobody knows what Kafka has of it.
+        """
+        topic = f"{self._prefix}intake"
+        try:
+            producer = self._connected()
+            promised = [
+                producer.send(topic, key=key, value=value, headers=list(headers))
+                for key, value in messages
+            ]
+            found = [promise.get(ANSWER_TIMEOUT_S) for promise in promised]
+        except KafkaError:
+            self.close()  # one that failed once may never send anything again
+            raise
         return [
             Sent(place.partition, place.offset, key, value)
             for place, (key, value) in zip(found, messages, strict=True)
@@ -66,7 +69,20 @@ class KafkaDoor:
             consumer.close()
 
     def close(self) -> None:
-        self._producer.close(timeout=5)
+        if self._producer is not None:
+            self._producer.close(timeout=1)
+            self._producer = None
+
+    def _connected(self) -> Any:
+        if self._producer is None:
+            self._producer = KafkaProducer(
+                bootstrap_servers=self._servers,
+                acks="all",
+                max_block_ms=5_000,
+                delivery_timeout_ms=10_000,
+                request_timeout_ms=5_000,
+            )
+        return self._producer
 
     @staticmethod
     def _read_partition(consumer: Any, partition: Any) -> Iterator[Any]:

@@ -116,6 +116,14 @@ class Server:
         psutil.wait_procs(family, STOP_TIMEOUT_S)
         self._gone()
 
+    def freeze(self) -> None:
+        """Let it stand still, as a machine that swaps or a virtual one that moves."""
+        self._running().send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on as if nothing had been."""
+        self._running().send_signal(signal.SIGCONT)
+
     def last_words(self) -> str:
         """The end of its log."""
         return self._log.read_text(errors="replace")[-2000:]
