@@ -117,8 +117,10 @@ def _reverse(books: Books, command: Command) -> Outcome:
     redeemed = recorded.event
     assert isinstance(redeemed, PointsRedeemed)
     assert recorded.member is not None
+    spent = (books.lot(part.lot) for part in redeemed.lots)
     events = account.reverse(
         redeemed,
+        {stored.lot.lot: stored.lot for stored in spent if stored is not None},
         points=command.data.get("points"),
         points_owed=books.points_owed(recorded.member, redeemed.unit),
         now=books.now,

@@ -6,6 +6,7 @@ compared with the tables that the writer keeps.
 
 from __future__ import annotations
 
+import sqlite3
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from uuid import UUID
 from services.ledger import history, wire
 from services.ledger.domain import account
 from services.ledger.domain.events import PointsEarned
+from services.runtime.clock import NEVER_US, micros, rfc3339
 from services.runtime.database import Connection, Database, DatabaseDamaged, Row
 from services.runtime.eventlog import chained, event_id_at
 
@@ -23,7 +25,9 @@ SELECT position, stream, version, type, event_id, event, chain FROM events
 WHERE position > :after ORDER BY position LIMIT :limit
 """
 _LOTS = """
-SELECT lot, points_left, touched FROM lots WHERE lot > :after ORDER BY lot LIMIT :limit
+SELECT lot, points_left, touched, member, unit, points, earned_at, expires_at, expires_text,
+    merchant, purchase, position
+FROM lots WHERE lot > :after ORDER BY lot LIMIT :limit
 """
 
 
@@ -34,7 +38,8 @@ class Verdict:
     ok: bool
     events: int  # read and found good
     position: int | None = None  # the first bad one
-    fault: str | None = None  # gap, hash, unreadable, place, postings, lots, balance or head
+    # gap, hash, unreadable, place, postings, lots, balance, outcomes or head
+    fault: str | None = None
     detail: str | None = None
 
 
@@ -54,6 +59,7 @@ class _Reading:
     versions: dict[str, int] = field(default_factory=dict)
     points_left: dict[str, int] = field(default_factory=dict)
     touched: dict[str, int] = field(default_factory=dict)
+    earned: dict[str, int] = field(default_factory=dict)  # by lot, a hash of what never changes
     owed: defaultdict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
 
 
@@ -73,6 +79,7 @@ def verify(database: Database, *, progress: Callable[[int, int], None]) -> Verdi
             _check_head(connection, reading)
             _check_lots(connection, reading)
             _check_debts(connection, reading)
+            _check_outcomes(connection, reading)
     except _Fault as fault:
         return Verdict(
             ok=False,
@@ -81,7 +88,8 @@ def verify(database: Database, *, progress: Callable[[int, int], None]) -> Verdi
             fault=fault.fault,
             detail=str(fault),
         )
-    except DatabaseDamaged as damage:
+    except (DatabaseDamaged, sqlite3.Error, ValueError, TypeError, OverflowError) as damage:
+        # Whatever a broken byte does to the one who reads it: he has found it.
         return Verdict(
             ok=False,
             events=reading.position,
@@ -141,6 +149,7 @@ def _check_postings(reading: _Reading, recorded: history.Recorded) -> None:
         if event.lot in reading.points_left:
             raise _Fault(position, "lots", f"lot {event.lot} was earned before")
         reading.points_left[event.lot] = 0
+        reading.earned[event.lot] = hash(_as_kept(recorded, event))
     for posting in postings:
         if posting.account is account.Account.AVAILABLE:
             assert posting.lot is not None
@@ -171,18 +180,45 @@ def _check_lots(connection: Connection, reading: _Reading) -> None:
     while page := connection.rows(_LOTS, {"after": after, "limit": _PAGE_SIZE}):
         after = bytes(page[-1][0])
         seen += len(page)
-        for raw_lot, points_left, touched in page:
+        for raw_lot, points_left, touched, *kept in page:
             lot = str(UUID(bytes=bytes(raw_lot)))
             expected = reading.points_left.get(lot)
+            position = reading.touched.get(lot) or int(touched)
             if expected != points_left:
                 detail = f"lot {lot} holds {points_left}, the log adds up to {expected}"
-                wrong.append((reading.touched.get(lot) or int(touched), detail))
+                wrong.append((position, detail))
+            elif reading.earned[lot] != hash(tuple(kept)) or touched != position:
+                wrong.append((position, f"lot {lot} is not kept as it was earned"))
     if wrong:
         position, detail = min(wrong)
         raise _Fault(position, "balance", detail)
     if seen != len(reading.points_left):
         detail = f"{len(reading.points_left)} lots were earned, {seen} are kept"
         raise _Fault(reading.position, "balance", detail)
+
+
+def _as_kept(recorded: history.Recorded, event: PointsEarned) -> tuple[object, ...]:
+    """What the table of lots says of a lot and never changes."""
+    end = event.expires_at
+    return (
+        recorded.member,
+        event.unit,
+        event.points,
+        micros(event.earned_at),
+        NEVER_US if end is None else micros(end),
+        None if end is None else rfc3339(end),
+        recorded.merchant,
+        event.purchase,
+        recorded.position,
+    )
+
+
+def _check_outcomes(connection: Connection, reading: _Reading) -> None:
+    """Every event belongs to one command's outcome: none was forgotten, none claims too much."""
+    [(claimed,)] = connection.rows("SELECT coalesce(sum(event_count), 0) FROM outcomes")
+    if claimed != reading.position:
+        detail = f"outcomes claim {claimed} events, the log holds {reading.position}"
+        raise _Fault(reading.position, "outcomes", detail)
 
 
 def _check_debts(connection: Connection, reading: _Reading) -> None:

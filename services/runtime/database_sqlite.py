@@ -165,14 +165,8 @@ class SQLiteDatabase:
             self._give_back(raw)
         except sqlite3.IntegrityError as error:
             raise Conflict(str(error)) from error
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in _PASSING:
-                raise  # Our own mistake.
-            raise DatabaseUnavailable(f"{self.path.name}: {error}") from error
-        except (sqlite3.ProgrammingError, sqlite3.InterfaceError):
-            raise  # Our own mistake.
         except sqlite3.DatabaseError as error:
-            raise DatabaseDamaged(f"{self.path.name}: {error}") from error
+            raise _meaning(error, self.path.name) from None
 
     def _give_back(self, raw: sqlite3.Connection) -> None:
         with self._guard:
@@ -192,3 +186,14 @@ class SQLiteDatabase:
         raw.execute("PRAGMA foreign_keys = ON")
         raw.execute("PRAGMA cache_size = -16000")
         return raw
+
+
+def _meaning(error: sqlite3.DatabaseError, name: str) -> Exception:
+    """SQLite's error in the words of ``database``; our own mistakes stay what they are."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if isinstance(error, sqlite3.OperationalError) and code is not None:
+        return DatabaseUnavailable(f"{name}: {error}") if code & 0xFF in _PASSING else error
+    if isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError):
+        return error
+    # What is no database, a broken page, or text that is no UTF-8, which we never wrote.
+    return DatabaseDamaged(f"{name}: {error}")

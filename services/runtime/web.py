@@ -188,7 +188,8 @@ class Page:
 async def _page(
     limit: Annotated[int, Query(ge=1, le=1000, description="Items at most.")] = 100,
     after: Annotated[
-        str | None, Query(max_length=256, description="`next` of the page before.")
+        str | None,
+        Query(max_length=256, pattern=r"^[^\x00-\x1f]*$", description="`next` of the page before."),
     ] = None,
 ) -> Page:
     return Page(limit, after)

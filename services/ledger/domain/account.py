@@ -5,7 +5,7 @@ Intervals are half-open: a lot is worth nothing from its ``expires_at`` on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -111,23 +111,19 @@ def postings(event: Event) -> list[Posting]:  # noqa: PLR0911  # one return an e
 
 
 def earn(earned: PointsEarned, *, points_owed: int, now: datetime) -> list[Event]:
-    """A new lot: first it repays what the member owes, and it may have ended already."""
-    lot = LotPoints(earned.lot, earned.points)
-    events: list[Event] = [earned]
-    repaid = _repay(lot, unit=earned.unit, points_owed=points_owed, at=earned.earned_at)
-    events += repaid
-    points_left = earned.points - sum(part.points for part in repaid)
-    if points_left and earned.expires_at is not None and earned.expires_at <= now:
-        events.append(
-            PointsExpired(
-                lot=earned.lot,
-                unit=earned.unit,
-                points=points_left,
-                purchase=earned.purchase,
-                expired_at=earned.expires_at,
-            )
+    """A new lot repays what the member owes; one that has ended already is worth nothing."""
+    if earned.expires_at is not None and earned.expires_at <= now:
+        ended = PointsExpired(
+            lot=earned.lot,
+            unit=earned.unit,
+            points=earned.points,
+            purchase=earned.purchase,
+            expired_at=earned.expires_at,
         )
-    return events
+        return [earned, ended]
+    lot = LotPoints(earned.lot, earned.points)
+    # Repaid now, whenever the purchase was: the debt may be younger than it.
+    return [earned, *_repay(lot, unit=earned.unit, points_owed=points_owed, at=now)]
 
 
 def redeem(
@@ -153,9 +149,16 @@ def redeem(
 
 
 def reverse(
-    redeemed: PointsRedeemed, *, points: int | None, points_owed: int, now: datetime
+    redeemed: PointsRedeemed,
+    lots: Mapping[str, Lot],
+    *,
+    points: int | None,
+    points_owed: int,
+    now: datetime,
 ) -> list[Event]:
     """Give points back to the very lots; of a part, what was spent last comes back first.
+
+    What is given back to a lot that has not ended repays what the member owes.
 
     Raises:
         ReversalTooLarge: ``points`` exceeds what the redemption spent.
@@ -179,6 +182,9 @@ def reverse(
         )
     ]
     for part in given:
+        end = lots[part.lot].expires_at
+        if end is not None and end <= now:
+            continue
         repaid = _repay(part, unit=redeemed.unit, points_owed=points_owed, at=now)
         points_owed -= sum(one.points for one in repaid)
         events += repaid

@@ -27,6 +27,7 @@ from services.runtime.database import Connection
 from services.runtime.eventlog import EventLog, event_id_at
 
 LIST_MAX = 1_000
+_ANOTHERS = "This is another merchant's business, who can say more."
 _SHARD = 0
 
 
@@ -52,9 +53,10 @@ def why(
     else:
         next_ = after + LIST_MAX if len(lots) > after + LIST_MAX else None
         lots = lots[after : after + LIST_MAX]
+    is_shown = merchant in (None, recorded.merchant)
     return {
         "entry": entry(recorded),
-        "sentence": sentence(event),
+        "sentence": sentence(event) if is_shown else _ANOTHERS,
         **_origin(connection, log, event, merchant=merchant),
         "lots": _lots(connection, lots, merchant=merchant),
         "paid_for": paid_for,

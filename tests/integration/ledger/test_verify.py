@@ -64,6 +64,10 @@ def test_one_changed_byte_is_found_where_it_is(desk: Desk, position: int) -> Non
         ("DELETE FROM lots WHERE position = 5", 6, "balance"),
         ("UPDATE debts SET points = 0", 6, "balance"),
         ("UPDATE log_head SET position = 5", 7, "head"),
+        ("UPDATE lots SET member = 'evil' WHERE position = 2", 6, "balance"),
+        ("UPDATE lots SET expires_at = expires_at + 1 WHERE position = 2", 6, "balance"),
+        ("UPDATE lots SET touched = 2 WHERE position = 2", 6, "balance"),
+        ("DELETE FROM outcomes WHERE first_position = 3", 6, "outcomes"),
     ],
 )
 def test_tampering_is_found(desk: Desk, sql: str, position: int, fault: str) -> None:

@@ -126,9 +126,7 @@ def test_spends_exactly_the_price_or_nothing(lots: list[int], points: int) -> No
 def test_new_points_repay_what_is_owed_first() -> None:
     events = account.earn(earned(100), points_owed=30, now=NOW)
 
-    assert events[1:] == [
-        PointsRepaid(lot="new", unit="points", points=30, repaid_at=earned().earned_at)
-    ]
+    assert events[1:] == [PointsRepaid(lot="new", unit="points", points=30, repaid_at=NOW)]
 
 
 def test_a_lot_that_ended_before_it_was_recorded_ends_at_once() -> None:
@@ -148,10 +146,10 @@ def test_a_lot_that_ended_before_it_was_recorded_ends_at_once() -> None:
     ]
 
 
-def test_what_was_repaid_does_not_end() -> None:
+def test_a_lot_that_has_ended_repays_nothing() -> None:
     events = account.earn(earned(100, ends_in_days=-3), points_owed=100, now=NOW)
 
-    assert [type(event) for event in events] == [PointsEarned, PointsRepaid]
+    assert [type(event) for event in events] == [PointsEarned, PointsExpired]
 
 
 REDEEMED = PointsRedeemed(
@@ -162,15 +160,26 @@ REDEEMED = PointsRedeemed(
 )
 
 
+LOTS = {"may": lot("may", 50), "june": lot("june", 100)}
+
+
+def test_what_is_given_back_to_an_ended_lot_repays_nothing() -> None:
+    lots = {**LOTS, "june": lot("june", 100, ends_in_days=0)}
+
+    events = account.reverse(REDEEMED, lots, points=None, points_owed=60, now=NOW)
+
+    assert events[1:] == [PointsRepaid(lot="may", unit="points", points=50, repaid_at=NOW)]
+
+
 def test_a_reversal_gives_back_to_the_very_lots() -> None:
-    [event] = account.reverse(REDEEMED, points=None, points_owed=0, now=NOW)
+    [event] = account.reverse(REDEEMED, LOTS, points=None, points_owed=0, now=NOW)
 
     assert isinstance(event, PointsRestored)
     assert event.lots == (LotPoints("june", 20), LotPoints("may", 50))
 
 
 def test_of_a_part_what_was_spent_last_comes_back_first() -> None:
-    [event] = account.reverse(REDEEMED, points=30, points_owed=0, now=NOW)
+    [event] = account.reverse(REDEEMED, LOTS, points=30, points_owed=0, now=NOW)
 
     assert isinstance(event, PointsRestored)
     assert event.lots == (LotPoints("june", 20), LotPoints("may", 10))
@@ -178,11 +187,11 @@ def test_of_a_part_what_was_spent_last_comes_back_first() -> None:
 
 def test_a_reversal_gives_back_no_more_than_was_spent() -> None:
     with pytest.raises(ReversalTooLarge, match="71"):
-        account.reverse(REDEEMED, points=71, points_owed=0, now=NOW)
+        account.reverse(REDEEMED, LOTS, points=71, points_owed=0, now=NOW)
 
 
 def test_restored_points_repay_what_is_owed_first() -> None:
-    events = account.reverse(REDEEMED, points=None, points_owed=25, now=NOW)
+    events = account.reverse(REDEEMED, LOTS, points=None, points_owed=25, now=NOW)
 
     assert events[1:] == [
         PointsRepaid(lot="june", unit="points", points=20, repaid_at=NOW),
