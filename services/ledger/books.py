@@ -13,7 +13,7 @@ from datetime import datetime
 
 from services.ledger import history, wire
 from services.ledger.changes import Changes
-from services.ledger.domain import account as rules
+from services.ledger.domain import postings as sides
 from services.ledger.domain.account import Lot
 from services.ledger.domain.events import Event, PointsEarned, PurchaseRecorded
 from services.ledger.domain.purchase import Part, Purchase
@@ -259,11 +259,11 @@ class Books:
         self._changes.lots_new[event.lot] = stored
 
     def _move_points(self, event: Event, story: Story, account: Account, position: int) -> None:
-        for posting in rules.postings(event):
-            if posting.account is rules.Account.AVAILABLE:
+        for posting in sides.postings(event):
+            if posting.account is sides.Account.AVAILABLE:
                 assert posting.lot is not None, "a member's points lie in lots"
                 self._move_lot(posting.lot, posting.points, position)
-            elif posting.account is rules.Account.OWED:
+            elif posting.account is sides.Account.OWED:
                 unit: str = event.unit  # type: ignore[union-attr]  # events with postings have one
                 account.owed[unit] = account.owed.get(unit, 0) - posting.points
                 assert account.owed[unit] >= 0, f"{story.stream} owes less than nothing"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from services.ledger import history, wire
-from services.ledger.domain import account
+from services.ledger.domain import postings as sides
 from services.ledger.domain.events import PointsEarned
 from services.runtime.clock import NEVER_US, micros, rfc3339
 from services.runtime.database import Connection, Database, DatabaseDamaged, Row
@@ -142,7 +142,7 @@ def _story(recorded: history.Recorded) -> str:
 
 def _check_postings(reading: _Reading, recorded: history.Recorded) -> None:
     event, position = recorded.event, recorded.position
-    postings = account.postings(event)
+    postings = sides.postings(event)
     if sum(posting.points for posting in postings):
         raise _Fault(position, "postings", "the two sides of the movement differ")
     if isinstance(event, PointsEarned):
@@ -151,14 +151,14 @@ def _check_postings(reading: _Reading, recorded: history.Recorded) -> None:
         reading.points_left[event.lot] = 0
         reading.earned[event.lot] = hash(_as_kept(recorded, event))
     for posting in postings:
-        if posting.account is account.Account.AVAILABLE:
+        if posting.account is sides.Account.AVAILABLE:
             assert posting.lot is not None
             points_left = reading.points_left.get(posting.lot, 0) + posting.points
             if posting.lot not in reading.points_left or points_left < 0:
                 raise _Fault(position, "lots", f"lot {posting.lot} does not hold these points")
             reading.points_left[posting.lot] = points_left
             reading.touched[posting.lot] = position
-        elif posting.account is account.Account.OWED:
+        elif posting.account is sides.Account.OWED:
             unit = str(getattr(event, "unit", ""))
             reading.owed[_story(recorded), unit] -= posting.points
 

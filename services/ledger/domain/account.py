@@ -1,4 +1,4 @@
-"""A member's points: pure decisions over lots, and the postings that each event makes.
+"""A member's points: pure decisions over lots.
 
 Intervals are half-open: a lot is worth nothing from its ``expires_at`` on.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 
 from services.ledger.domain.errors import NotEnoughPoints, ReversalTooLarge
 from services.ledger.domain.events import (
@@ -21,8 +20,6 @@ from services.ledger.domain.events import (
     PointsRepaid,
     PointsRestored,
     PointsTakenBack,
-    PurchaseRecorded,
-    ReturnRecorded,
 )
 
 NEVER = datetime.max.replace(tzinfo=UTC)
@@ -64,50 +61,6 @@ class Wallet:
     unit: str
     lots: Sequence[Lot]  # open, in spending order: enough for the decision, or all there are
     points_owed: int
-
-
-class Account(StrEnum):
-    """The two sides of every movement. Balances of all accounts always sum to zero."""
-
-    AVAILABLE = "available"  # the member's, by lot
-    OWED = "owed"  # the member's: negative
-    ISSUED = "issued"
-    REDEEMED = "redeemed"
-    EXPIRED = "expired"
-    TAKEN_BACK = "taken-back"
-
-
-@dataclass(frozen=True, slots=True)
-class Posting:
-    """One side of a movement."""
-
-    account: Account
-    points: int  # signed
-    lot: str | None = None
-
-
-def postings(event: Event) -> list[Posting]:  # noqa: PLR0911  # one return an event
-    """Both sides of what an event moves; they sum to zero."""
-    match event:
-        case PurchaseRecorded() | ReturnRecorded():
-            return []
-        case PointsEarned(lot=lot, points=points):
-            return _transfer(Account.ISSUED, [Posting(Account.AVAILABLE, points, lot)])
-        case PointsRedeemed(lots=lots):
-            return _transfer(Account.REDEEMED, _taken(lots))
-        case PointsRestored(lots=lots):
-            given = [Posting(Account.AVAILABLE, part.points, part.lot) for part in lots]
-            return _transfer(Account.REDEEMED, given)
-        case PointsTakenBack(lots=lots, owed=owed):
-            owing = [Posting(Account.OWED, -owed)] if owed else []
-            return _transfer(Account.TAKEN_BACK, [*_taken(lots), *owing])
-        case PointsRepaid(lot=lot, points=points):
-            return [
-                Posting(Account.AVAILABLE, -points, lot),
-                Posting(Account.OWED, points),
-            ]
-        case PointsExpired(lot=lot, points=points):
-            return _transfer(Account.EXPIRED, [Posting(Account.AVAILABLE, -points, lot)])
 
 
 def earn(earned: PointsEarned, *, points_owed: int, now: datetime) -> list[Event]:
@@ -255,12 +208,3 @@ def _take(lots: Sequence[Lot], points: int, *, now: datetime) -> tuple[LotPoints
 def _repay(part: LotPoints, *, unit: str, points_owed: int, at: datetime) -> list[PointsRepaid]:
     points = min(part.points, points_owed)
     return [PointsRepaid(lot=part.lot, unit=unit, points=points, repaid_at=at)] if points else []
-
-
-def _taken(lots: Sequence[LotPoints]) -> list[Posting]:
-    return [Posting(Account.AVAILABLE, -part.points, part.lot) for part in lots]
-
-
-def _transfer(against: Account, members: list[Posting]) -> list[Posting]:
-    """The member's side and, against it, one posting of the other account."""
-    return [*members, Posting(against, -sum(posting.points for posting in members))]

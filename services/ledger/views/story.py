@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.ledger import history
-from services.ledger.domain.account import Account, Posting, postings
 from services.ledger.domain.events import Event
+from services.ledger.domain.postings import Account, Posting, postings
 from services.ledger.history import Recorded
 from services.ledger.wire import NAMES, PREFIX, SUFFIX, stream_of
 from services.runtime.database import Connection

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ledger.domain import account
-from services.ledger.domain.account import Account, Lot, Wallet, postings
+from services.ledger.domain.account import Lot, Wallet
 from services.ledger.domain.errors import NotEnoughPoints, ReversalTooLarge
 from services.ledger.domain.events import (
     Event,
@@ -25,6 +25,7 @@ from services.ledger.domain.events import (
     PointsTakenBack,
     PurchaseRecorded,
 )
+from services.ledger.domain.postings import Account, postings
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 ORIGIN = Origin(programme="grocer", version=1, rule="base", arithmetic={})
@@ -185,6 +186,13 @@ def test_of_a_part_what_was_spent_last_comes_back_first() -> None:
     assert event.lots == (LotPoints("june", 20), LotPoints("may", 10))
 
 
+def test_a_part_that_one_lot_covers_touches_no_other() -> None:
+    [event] = account.reverse(REDEEMED, LOTS, points=20, points_owed=0, now=NOW)
+
+    assert isinstance(event, PointsRestored)
+    assert event.lots == (LotPoints("june", 20),)
+
+
 def test_a_reversal_gives_back_no_more_than_was_spent() -> None:
     with pytest.raises(ReversalTooLarge, match="71"):
         account.reverse(REDEEMED, LOTS, points=71, points_owed=0, now=NOW)
@@ -294,6 +302,8 @@ def test_points_are_conserved_over_a_members_story() -> None:
 
 
 def test_a_lot_never_holds_less_than_nothing_nor_more_than_it_earned() -> None:
+    assert lot("a", 100, left=10).moved(-10).points_left == 0
+    assert lot("a", 100, left=10).moved(90).points_left == 100
     with pytest.raises(AssertionError):
         lot("a", 100, left=10).moved(-11)
     with pytest.raises(AssertionError):
