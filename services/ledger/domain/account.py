@@ -119,12 +119,7 @@ def reverse(
     points_back = redeemed.points if points is None else points
     if points_back > redeemed.points:
         raise ReversalTooLarge(points_asked=points_back, points_spent=redeemed.points)
-    given: list[LotPoints] = []
-    for part in reversed(redeemed.lots):
-        if points_back == 0:
-            break
-        given.append(LotPoints(part.lot, min(part.points, points_back)))
-        points_back -= given[-1].points
+    given = _last_spent(redeemed, points_back)
     events: list[Event] = [
         PointsRestored(
             redemption=redeemed.redemption,
@@ -142,6 +137,16 @@ def reverse(
         points_owed -= sum(one.points for one in repaid)
         events += repaid
     return events
+
+
+def _last_spent(redeemed: PointsRedeemed, points: int) -> list[LotPoints]:
+    given: list[LotPoints] = []
+    for part in reversed(redeemed.lots):
+        if points == 0:
+            break
+        given.append(LotPoints(part.lot, min(part.points, points)))
+        points -= given[-1].points
+    return given
 
 
 def take_back(  # noqa: PLR0913  # plain facts, each named by its caller
