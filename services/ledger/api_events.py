@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from services.ledger.views import log
 from services.ledger.waiting import Bell
-from services.runtime.auth import Keys, Principal, Role, authenticated
+from services.runtime.auth import Keys, Principal, Role, authenticated, bearer
 from services.runtime.contracts import Contract
 from services.runtime.database import Database
 from services.runtime.web import ID_PATTERN, JSON, NDJSON, answer, ndjson
@@ -71,7 +71,13 @@ def routes(database: Database, bell: Bell, keys: Keys) -> APIRouter:
         query = log.Query(type=wanted.type, member=wanted.member, merchant=who.merchant)
         after = int(wanted.after)
         if wanted.follow or NDJSON in request.headers.get("accept", ""):
-            lines = reading.lines(query, after, limit=wanted.limit, follows=wanted.follow)
+            secret = bearer(request)
+
+            async def is_let_in() -> bool:
+                return await keys.find(secret) is not None
+
+            followed = is_let_in if wanted.follow else None
+            lines = reading.lines(query, after, limit=wanted.limit, goes_on=followed)
             return ndjson(request, lines)
         page = await reading.page(query, after, limit=wanted.limit or _PAGE_SIZE)
         items = b",".join(page.events)
@@ -91,9 +97,17 @@ class _Reading:
         return await asyncio.to_thread(self._page, query, after, limit)
 
     async def lines(
-        self, query: log.Query, after: int, *, limit: int | None, follows: bool
+        self,
+        query: log.Query,
+        after: int,
+        *,
+        limit: int | None,
+        goes_on: Callable[[], Awaitable[bool]] | None,
     ) -> AsyncIterator[bytes]:
-        """Events, a line each, to the end of the log; or beyond it, with a sign of life."""
+        """Events, a line each, to the end of the log; or beyond it, with a sign of life.
+
+        ``goes_on`` is asked before each look beyond: a key that was revoked reads no further.
+        """
         left = sys.maxsize if limit is None else limit
         while left:
             rung = self.bell.next()
@@ -104,12 +118,14 @@ class _Reading:
                 yield b"\n".join(page.events) + b"\n"
             if not page.is_end or not left:
                 continue
-            if not follows:
+            if goes_on is None:
                 return
             try:
                 await asyncio.wait_for(rung.wait(), _HEARTBEAT_S)
             except TimeoutError:
                 yield b"\n"
+            if not await goes_on():
+                return
 
     def _page(self, query: log.Query, after: int, limit: int) -> log.Page:
         with self.database.read() as connection:

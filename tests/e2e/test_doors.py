@@ -94,6 +94,17 @@ def test_a_revoked_key_lets_nobody_in(shop: Shop, client_of: ClientOf) -> None:
     assert "key" not in line
 
 
+def test_a_revoked_key_follows_the_log_no_further(shop: Shop, client_of: ClientOf) -> None:
+    reader = client_of("auditor")
+    reader.event_hooks = {}
+    follow = {"follow": "true", "after": "0", "member": shop.name("nobody")}
+    with reader.stream("GET", "/v1/events", params=follow) as answer:
+        shop.client.delete(f"/v1/keys/{reader.headers['x-key-id']}").raise_for_status()
+        lines = list(answer.iter_lines())  # to its end, which the next ring or heartbeat brings
+
+    assert [line for line in lines if line] == []
+
+
 def test_the_operator_says_for_whom(shop: Shop) -> None:
     content = shop.purchase(shop.name("m"), 1_000)
 
