@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.e2e.shop import Shop, ago
 from tests.support.eventually import eventually
+from tests.support.grocer import points_for
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 CLIENTS = 8
@@ -74,7 +75,7 @@ def test_200_purchases_sent_again_and_again_by_8_clients_count_once_each(shop: S
     assert statuses == {202}
     expected: Counter[str] = Counter()
     for id_, amount in amounts.items():
-        expected[members[id_]] += amount // 1_000
+        expected[members[id_]] += points_for(amount)
     eventually(lambda: {member: shop.points(member) for member in expected} == dict(expected))
     recorded = Counter(
         event["data"]["purchase"]
