@@ -5,6 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 MADE_BY_TOOLS = {
+    ".coverage",
     ".git",
     ".hypothesis",
     ".import_linter_cache",
