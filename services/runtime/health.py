@@ -37,12 +37,15 @@ class Health:
         self._checks[name] = check
 
     def ready(self) -> tuple[bool, dict[str, Check]]:
-        """Run every check on a thread of its own; blocks up to the time-out."""
+        """Run every check on a thread of its own; blocks up to the time-out.
+
+        Who has no checks yet is still waiting for its stores, and not ready.
+        """
         with self._lock:
             running = {name: self._run(name, check) for name, check in self._checks.items()}
         wait(running.values(), self._timeout_s)
         found = {name: self._found(future) for name, future in running.items()}
-        return all(check["ok"] for check in found.values()), found
+        return bool(found) and all(check["ok"] for check in found.values()), found
 
     def answer(self, path: str) -> tuple[int, str, bytes]:
         """Status, content type and body for one of `PATHS`."""

@@ -80,7 +80,10 @@ async def test_metrics_are_prometheus_text() -> None:
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
 async def test_asking_for_the_headers_only_is_allowed(path: str) -> None:
-    async with client(Health()) as door:
+    health = Health()
+    health.add("store", lambda: None)
+
+    async with client(health) as door:
         response = await door.head(path)
 
     assert response.status_code == 200
@@ -100,7 +103,17 @@ def test_asking_twice_for_a_metric_gives_the_same_one() -> None:
 
 
 def test_answers_are_bytes_for_servers_of_any_kind() -> None:
-    status, media_type, body = Health().answer("/readyz")
+    health = Health()
+    health.add("store", lambda: None)
+
+    status, media_type, body = health.answer("/readyz")
 
     assert (status, media_type) == (200, "application/json")
-    assert msgspec.json.decode(body) == {"status": "ready", "checks": {}}
+    assert msgspec.json.decode(body)["status"] == "ready"
+
+
+def test_who_still_waits_for_its_stores_is_not_ready() -> None:
+    status, _, body = Health().answer("/readyz")
+
+    assert status == 503
+    assert msgspec.json.decode(body) == {"status": "not-ready", "checks": {}}
