@@ -101,6 +101,7 @@ async def test_points_taken_back_repaid_and_expired_lead_back_to_the_purchase(
     door = ledger.door()
     await door.buy("p-1")
     await door.buy("p-2")
+    await door.buy("p-3")
     ledger.award(100, purchase="p-1")
     await entries(door, 1)
     await door.redeem("s-1", 90)
@@ -108,8 +109,10 @@ async def test_points_taken_back_repaid_and_expired_lead_back_to_the_purchase(
     ledger.take_back(30)
     await entries(door, 3)
     end = ledger.clock() - timedelta(hours=1)
-    ledger.award(50, purchase="p-2", expires_at=rfc3339(end))
-    *_, taken_back, _, repaid, expired = await entries(door, 6)
+    ledger.award(50, purchase="p-2")
+    await entries(door, 5)
+    ledger.award(30, purchase="p-3", expires_at=rfc3339(end))
+    *_, taken_back, _, repaid, _, expired = await entries(door, 7)
 
     back, again, ended = [await why(door, entry) for entry in (taken_back, repaid, expired)]
 
@@ -119,7 +122,7 @@ async def test_points_taken_back_repaid_and_expired_lead_back_to_the_purchase(
     assert "20 of them are still owed" in back["sentence"]
     assert (again["purchase"]["id"], again["rule"]["rule"]) == ("p-2", "base")
     assert [lot["points"] for lot in again["lots"]] == [20]
-    assert (ended["purchase"]["id"], ended["rule"]["rule"]) == ("p-2", "base")
+    assert (ended["purchase"]["id"], ended["rule"]["rule"]) == ("p-3", "base")
     assert [lot["points"] for lot in ended["lots"]] == [30]
 
 
