@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import re
 import threading
 from collections import defaultdict
@@ -24,7 +23,6 @@ from services.runtime.database import (
     Row,
 )
 
-_LOG = logging.getLogger(__name__)
 _CONNECTIONS_MAX = 10
 _WAIT_FOR_CONNECTION_S = 5.0
 _COPY_FROM_ROWS = 100  # below, the extra round trips of COPY cost more than it saves
@@ -191,17 +189,12 @@ class _Bells:
         self._callbacks: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._raw: psycopg.Connection[Any] | None = None
 
     def listen(self, bell: str, callback: Callable[[], None]) -> Callable[[], None]:
-        is_new = bell not in self._callbacks
         self._callbacks[bell].append(callback)
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="bells", daemon=True)
             self._thread.start()
-        elif is_new and self._raw is not None:
-            # The loop listens to the new bell when its short wait is over.
-            _LOG.debug("bell added", extra={"bell": bell})
         return lambda: self._callbacks[bell].remove(callback)
 
     def close(self) -> None:
@@ -213,7 +206,6 @@ class _Bells:
         while not self._stop.is_set():
             try:
                 with psycopg.connect(self._url, autocommit=True, connect_timeout=5) as raw:
-                    self._raw = raw
                     self._hear(raw)
             except psycopg.Error:
                 self._stop.wait(_LISTEN_PAUSE_S)
