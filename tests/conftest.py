@@ -14,6 +14,7 @@ from tests.support.kafka_jars import JarsMissing, kafka_folder
 from tests.support.kafka_server import Kafka
 from tests.support.postgres_server import Postgres
 from tests.support.real_count import RealCount
+from tests.support.workers import OneServerEach
 from tests.support.stack import Stack, running_kafka, running_postgres
 
 # How long one example takes says more about the machine than about the code.
@@ -62,7 +63,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(RealCount(is_full=config.getoption("full")))
+    if not _is_worker(config):
+        config.pluginmanager.register(RealCount(is_full=config.getoption("full")))
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    """Whether another process deals out the tests and adds up what became of them."""
+    return hasattr(config, "workerinput")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -70,13 +77,27 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker(name)
 
 
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneServerEach:
+    return OneServerEach(config, log)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if session.config.getoption("full") and not _is_worker(session.config):
+        _fetch_kafka(session.config)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Fetch what Kafka needs in sight of the user, before the clock of any test runs."""
-    is_needed = any(item.get_closest_marker("kafka") for item in session.items)
-    if is_needed and not session.config.option.collectonly:
-        capture = session.config.pluginmanager.getplugin("capturemanager")
-        try:
-            with capture.global_and_fixture_disabled(), kafka_folder():
-                pass
-        except JarsMissing as error:
-            pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)
+    if any(item.get_closest_marker("kafka") for item in session.items):
+        _fetch_kafka(session.config)
+
+
+def _fetch_kafka(config: pytest.Config) -> None:
+    """In sight of the user, before the clock of any test runs."""
+    if config.option.collectonly:
+        return
+    capture = config.pluginmanager.getplugin("capturemanager")
+    try:
+        with capture.global_and_fixture_disabled(), kafka_folder():
+            pass
+    except JarsMissing as error:
+        pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)

@@ -81,8 +81,13 @@ class Database(Protocol):
     def read(self) -> AbstractContextManager[Connection]:
         """A consistent view; many threads may read at once."""
 
-    def write(self) -> AbstractContextManager[Connection]:
-        """One transaction: durable when the block ends, undone when it raises."""
+    def write(self, *, is_repeatable: bool = False) -> AbstractContextManager[Connection]:
+        """One transaction: durable when the block ends, undone when it raises.
+
+        Args:
+            is_repeatable: a crash of the database may undo it, together with whatever was written
+                after it, and the caller then does the same again. So it need not wait for the disk.
+        """
 
     def listen(self, bell: str, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back after each commit that rang, on any thread; returns how to stop.

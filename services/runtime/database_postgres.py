@@ -29,6 +29,12 @@ _COPY_FROM_ROWS = 100  # below, the extra round trips of COPY cost more than it 
 _LISTEN_PAUSE_S = 1.0
 # A writer that stalls inside a transaction must not hold its locks for ever.
 _OPTIONS = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+# Two who make the same table in the same instant: the second may meet its row, or its type.
+_EXISTS = (
+    psycopg.errors.UniqueViolation,
+    psycopg.errors.DuplicateTable,
+    psycopg.errors.DuplicateObject,
+)
 _PARAMETER = re.compile(r"(?<!:):([a-z_][a-z0-9_]*)")
 
 
@@ -152,8 +158,10 @@ class PostgresDatabase:
             yield found
 
     @contextmanager
-    def write(self) -> Iterator[PostgresConnection]:
+    def write(self, *, is_repeatable: bool = False) -> Iterator[PostgresConnection]:
         with self._connection(psycopg.IsolationLevel.READ_COMMITTED, read_only=False) as found:
+            if is_repeatable:
+                found.execute("SET LOCAL synchronous_commit = off")
             yield found
 
     def listen(self, bell: str, callback: Callable[[], None]) -> Callable[[], None]:
@@ -173,7 +181,7 @@ class PostgresDatabase:
                 raw.isolation_level = isolation
                 raw.read_only = read_only
                 yield PostgresConnection(raw, self._types)
-        except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable) as error:
+        except _EXISTS as error:
             raise Conflict(str(error)) from error
         except (psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted) as error:
             raise DatabaseDamaged(str(error)) from error

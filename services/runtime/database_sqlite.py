@@ -122,8 +122,10 @@ class SQLiteDatabase:
                 raw.execute("ROLLBACK")
 
     @contextmanager
-    def write(self) -> Iterator[SQLiteConnection]:
+    def write(self, *, is_repeatable: bool = False) -> Iterator[SQLiteConnection]:
         with self._one_writer, self._connection() as raw:
+            # FULL: what was acknowledged survives a power cut, not only a killed process.
+            raw.execute(f"PRAGMA synchronous = {'NORMAL' if is_repeatable else 'FULL'}")
             raw.execute("BEGIN IMMEDIATE")
             connection = SQLiteConnection(raw)
             try:
@@ -181,8 +183,6 @@ class SQLiteDatabase:
             cached_statements=256,
         )
         raw.execute("PRAGMA journal_mode = WAL")
-        # FULL: what was acknowledged survives a power cut, not only a killed process.
-        raw.execute("PRAGMA synchronous = FULL")
         raw.execute("PRAGMA foreign_keys = ON")
         raw.execute("PRAGMA cache_size = -16000")
         return raw

@@ -23,6 +23,7 @@ from services.runtime.stream import Reader, Record, StreamUnavailable
 
 _LOG = logging.getLogger(__name__)
 _POLL_S = 0.5
+_GATHER_S: Final = 0.02  # after a short page: what happens meanwhile goes together
 _SHARES_EVERY_S: Final = 2.0
 
 
@@ -111,6 +112,8 @@ class Projector:
                 records = reader.poll(max_records=self._page_size_max, timeout_s=_POLL_S)
                 if records:
                     self._fold_page_or_stop(records)
+                if 0 < len(records) < self._page_size_max:
+                    stop.wait(_GATHER_S)
         finally:
             self._reader = None
             reader.close()
@@ -235,7 +238,8 @@ class Projector:
                     position = envelope.position
                     events.append(Event(envelope, record))
             places[record.partition] = Place(record.offset + 1, position)
-        with self._database.write() as connection:
+        # View and places are one transaction: what a crash undoes is folded again.
+        with self._database.write(is_repeatable=True) as connection:
             self._confirm(connection, (n for n in places if places[n] != self._places[n]))
             self._fold(connection, events)
             for record in poison:

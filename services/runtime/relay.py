@@ -27,6 +27,7 @@ from services.runtime.telemetry import inject, span
 
 _LOG = logging.getLogger(__name__)
 _POLL_S = 0.25
+_GATHER_S = 0.02  # after a short page: what happens meanwhile goes together
 _TRACEPARENT = b'"traceparent":"'
 _LETTERS_PER_PAGE = 100
 _PAGE = """
@@ -118,6 +119,8 @@ class Relay:
                 self._ownership.renew(term)
                 renewed_at = self._clock()
             if len(page) < self._page_size_max:
+                if page:
+                    stop.wait(_GATHER_S)
                 self._rung.wait(_POLL_S)
         self._ownership.release(term)
 
@@ -136,7 +139,8 @@ class Relay:
         return found
 
     def _note(self, term: Term, position: int) -> None:
-        with self._database.write() as connection:
+        # What is published twice is published under the same position.
+        with self._database.write(is_repeatable=True) as connection:
             self._ownership.confirm(connection, term)
             save_places(connection, self.name, {0: Place(0, position)})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 from services.runtime.database import Connection, Database, DatabaseUnavailable
 
@@ -22,8 +23,8 @@ class Outage:
     def read(self) -> AbstractContextManager[Connection]:
         return self._reach(self._database.read)
 
-    def write(self) -> AbstractContextManager[Connection]:
-        return self._reach(self._database.write)
+    def write(self, *, is_repeatable: bool = False) -> AbstractContextManager[Connection]:
+        return self._reach(partial(self._database.write, is_repeatable=is_repeatable))
 
     def listen(self, bell: str, callback: Callable[[], None]) -> Callable[[], None]:
         return self._database.listen(bell, callback)

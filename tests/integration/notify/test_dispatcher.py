@@ -30,10 +30,10 @@ class Severed:
         self.close = database.close
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, is_repeatable: bool = False) -> Iterator[Connection]:
         if self.is_cut:
             raise DatabaseUnavailable("cut off")
-        with self._database.write() as connection:
+        with self._database.write(is_repeatable=is_repeatable) as connection:
             yield connection
 
 

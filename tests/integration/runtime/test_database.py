@@ -33,6 +33,21 @@ def test_nothing_of_a_block_that_raised_is_there(database: Database) -> None:
     assert places(database) == []
 
 
+def test_only_what_can_be_repeated_does_not_wait_for_the_disk(
+    database: Database, database_url: str
+) -> None:
+    is_sqlite = database_url.startswith("sqlite:")
+    asked = "PRAGMA synchronous" if is_sqlite else "SHOW synchronous_commit"
+    waits = []
+    for is_repeatable in (False, True, False):  # connections are used again
+        with database.write(is_repeatable=is_repeatable) as connection:
+            connection.insert("positions", PLACES, [(f"a{len(waits)}", 0, 7, 0)])
+            [(setting,)] = connection.rows(asked)
+            waits.append(str(setting) in ("on", "2"))
+
+    assert waits == [True, False, True]
+
+
 def test_inserting_a_row_that_exists_is_a_conflict(database: Database) -> None:
     with database.write() as connection:
         connection.insert("positions", PLACES, [("a", 0, 7, 0)])
