@@ -14,8 +14,8 @@ from tests.support.kafka_jars import JarsMissing, kafka_folder
 from tests.support.kafka_server import Kafka
 from tests.support.postgres_server import Postgres
 from tests.support.real_count import RealCount
-from tests.support.workers import OneServerEach
 from tests.support.stack import Stack, running_kafka, running_postgres
+from tests.support.workers import OneServerEach
 
 # How long one example takes says more about the machine than about the code.
 settings.register_profile("stampbook", deadline=None)

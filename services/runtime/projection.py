@@ -23,7 +23,7 @@ from services.runtime.stream import Reader, Record, StreamUnavailable
 
 _LOG = logging.getLogger(__name__)
 _POLL_S = 0.5
-_GATHER_S: Final = 0.02  # after a short page: what happens meanwhile goes together
+_GATHER_S: Final = 0.05  # after a short page: what happens meanwhile goes together
 _SHARES_EVERY_S: Final = 2.0
 
 

@@ -27,7 +27,7 @@ from services.runtime.telemetry import inject, span
 
 _LOG = logging.getLogger(__name__)
 _POLL_S = 0.25
-_GATHER_S = 0.02  # after a short page: what happens meanwhile goes together
+_GATHER_S = 0.05  # after a short page: what happens meanwhile goes together
 _TRACEPARENT = b'"traceparent":"'
 _LETTERS_PER_PAGE = 100
 _PAGE = """

@@ -108,6 +108,7 @@ def running_full(
                     processes=processes,
                     stores={"kafka": stack.kafka, "postgres": stack.postgres},
                     kafka_url=addresses.kafka_url,
+                    places=places,
                 )
         finally:
             stop_all(list(processes.values()))

@@ -36,6 +36,7 @@ class Installation:
     processes: Mapping[str, Server]  # by role
     stores: Mapping[str, Server] = field(default_factory=dict)  # by name, where they are our own
     kafka_url: str | None = None  # kafka://HOST:PORT?prefix=...
+    places: Mapping[str, str] = field(default_factory=dict)  # of each role, behind the proxy
 
     @property
     def roles(self) -> Sequence[str]:

@@ -3,7 +3,7 @@
 from xdist.scheduler import LoadScopeScheduling
 
 
-class OneServerEach(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+class OneServerEach(LoadScopeScheduling):  # type: ignore[misc]  # it ships no types
     """A file at a time, but one worker has the one Kafka, and one the embedded installation."""
 
     def _split_scope(self, nodeid: str) -> str:

@@ -38,7 +38,7 @@ def test_only_what_can_be_repeated_does_not_wait_for_the_disk(
 ) -> None:
     is_sqlite = database_url.startswith("sqlite:")
     asked = "PRAGMA synchronous" if is_sqlite else "SHOW synchronous_commit"
-    waits = []
+    waits: list[bool] = []
     for is_repeatable in (False, True, False):  # connections are used again
         with database.write(is_repeatable=is_repeatable) as connection:
             connection.insert("positions", PLACES, [(f"a{len(waits)}", 0, 7, 0)])
