@@ -12,7 +12,8 @@ from starlette.responses import Response
 
 from services.ledger.api_commands import WRITERS, check_merchant
 from services.ledger.api_outcomes import id_reused, shown
-from services.ledger.intake import FROM_MERCHANTS, Command, Malformed, Rules, command
+from services.ledger.intake import Command, Malformed, Rules, command
+from services.ledger.kinds import FROM_OUTSIDE
 from services.ledger.reception import Reception, Taken
 from services.runtime.auth import Keys, Principal, acting_merchant, authenticated
 from services.runtime.contracts import Contract, NotJson, decode
@@ -147,7 +148,7 @@ def _name(line: dict[str, Any]) -> dict[str, Any]:
 def _command(name: dict[str, Any], line: dict[str, Any], sender: _Sender) -> Command | None:
     """The command, if there is one of this type, whatever its id."""
     type_, id_ = name.get("type"), name.get("id")
-    if type_ not in FROM_MERCHANTS:
+    if type_ not in FROM_OUTSIDE:
         return None
     wanted = command(
         sender.merchant,
@@ -164,7 +165,7 @@ def _command(name: dict[str, Any], line: dict[str, Any], sender: _Sender) -> Com
 def _readable(name: dict[str, Any]) -> dict[str, str]:
     """``type`` is the problem's own, so the command's is called by another name."""
     found: dict[str, str] = {}
-    if name.get("type") in FROM_MERCHANTS:
+    if name.get("type") in FROM_OUTSIDE:
         found["command"] = name["type"]
     if isinstance(name.get("id"), str) and len(name["id"]) <= _ID_LENGTH_MAX:
         found["id"] = name["id"]

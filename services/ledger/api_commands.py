@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from services.ledger.api_outcomes import declined, id_reused, shown
 from services.ledger.intake import Command, Malformed, Rules, command
+from services.ledger.kinds import KINDS
 from services.ledger.reception import Reception, Taken
 from services.runtime.auth import Keys, Principal, Role, acting_merchant, authenticated
 from services.runtime.contracts import FieldError, decode
@@ -18,14 +19,7 @@ from services.runtime.problems import invalid
 from services.runtime.web import PathId, answer, body, prefer_wait_s, traceparent
 
 WRITERS = (Role.TILL, Role.MERCHANT, Role.OPERATOR)
-_REDEMPTION_WAITS_S = 2.0
 _READ_INLINE_BYTES_MAX = 1 << 16  # a larger body is checked on a thread
-_REFUSALS = {
-    "purchase": "id-reused",
-    "return": "id-reused, unknown-line, return-too-large, return-before-purchase, unknown-purchase",
-    "redemption": "id-reused, not-enough-points",
-    "reversal": "id-reused, unknown-redemption, reversal-too-large",
-}
 
 
 def routes(reception: Reception, rules: Rules, keys: Keys) -> APIRouter:
@@ -49,12 +43,12 @@ def routes(reception: Reception, rules: Rules, keys: Keys) -> APIRouter:
     @router.put("/redemptions/{redemption_id}", **_says("redemption"))
     async def put_redemption(request: Request, who: writer, redemption_id: PathId) -> Response:
         """Spend points, those that end soonest first. Sent again it spends them once."""
-        return await put(request, who, "redemption", redemption_id, waits_s=_REDEMPTION_WAITS_S)
+        return await put(request, who, "redemption", redemption_id)
 
     @router.put("/redemptions/{redemption_id}/reversal", **_says("reversal"))
     async def put_reversal(request: Request, who: writer, redemption_id: PathId) -> Response:
         """Give points back to the very lots, each with its own end. Once per redemption."""
-        return await put(request, who, "reversal", redemption_id, waits_s=_REDEMPTION_WAITS_S)
+        return await put(request, who, "reversal", redemption_id)
 
     return router
 
@@ -72,13 +66,13 @@ class _Door:
         who: Principal,
         type_: str,
         id_: str,
-        *,
-        waits_s: float | None = None,
     ) -> Response:
         """Take one command in and answer with its outcome, as far as it is waited for."""
         merchant = acting_merchant(request, who)
         trace = traceparent(request)
-        raw = b"{}" if type_ == "reversal" and _is_empty(request) else await body(request)
+        kind = KINDS[type_]
+        is_empty = kind.is_empty_allowed and _is_empty(request)
+        raw = b"{}" if is_empty else await body(request)
 
         def read() -> Command:
             read = command(merchant, type_, id_, decode(raw), rules=self.rules, traceparent=trace)
@@ -90,7 +84,7 @@ class _Door:
             wanted = await asyncio.to_thread(read) if is_large else read()
         except Malformed as bad:
             raise invalid(bad.errors) from None
-        wait_s = prefer_wait_s(request, waits_s)
+        wait_s = prefer_wait_s(request, kind.waits_s)
         [taken] = await self.reception.take([wanted], wait_s=wait_s)
         return _answered(taken, is_waiting=wait_s is not None)
 
@@ -135,6 +129,6 @@ def _says(type_: str) -> dict[str, Any]:
                 200: ("Decided: it is recorded.", "outcome"),
                 202: ("Safe, and not decided yet: ask at Location.", "outcome"),
             },
-            {409: _REFUSALS[type_]},
+            {409: ", ".join(("id-reused", *KINDS[type_].refusals))},
         ),
     }

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from services.ledger.application import IdReused
 from services.ledger.domain.errors import Refused
 from services.ledger.intake import Command, key_of
+from services.ledger.kinds import KINDS
 from services.ledger.reception import Reception
 from services.ledger.store.outcomes import Outcome, load_outcomes
 from services.runtime.auth import Keys, Principal, Role, acting_merchant, authenticated
@@ -19,7 +20,6 @@ from services.runtime.openapi import MERCHANT, gives
 from services.runtime.problems import Problem
 from services.runtime.web import answer
 
-_SOURCES = {"award": "/rewards", "take-back": "/rewards", "expiry": "/clock", "lapse": "/clock"}
 _PATH_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._~-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._~-]{0,63})?$"
 _TITLES = {refused.code: refused.__doc__ for refused in Refused.__subclasses__()}
 
@@ -28,17 +28,7 @@ OutcomeId = Annotated[
 ]
 
 
-class Type(StrEnum):
-    """What may have been asked for."""
-
-    PURCHASE = "purchase"
-    RETURN = "return"
-    REDEMPTION = "redemption"
-    REVERSAL = "reversal"
-    AWARD = "award"
-    TAKE_BACK = "take-back"
-    EXPIRY = "expiry"
-    LAPSE = "lapse"
+Type = StrEnum("Type", [(name.upper().replace("-", "_"), name) for name in KINDS])  # type: ignore[misc]
 
 
 def routes(reception: Reception, keys: Keys, database: Database) -> APIRouter:
@@ -60,11 +50,10 @@ def routes(reception: Reception, keys: Keys, database: Database) -> APIRouter:
     ) -> Response:
         """Accepted, recorded or declined, and why."""
         unknown = Problem(404, "unknown-outcome", f"no {command_type} {command_id} was taken in")
-        if command_type not in _SOURCES:
+        source = KINDS[command_type].source
+        if source is None:
             source = acting_merchant(request, who)
-        elif who.merchant is None:
-            source = _SOURCES[command_type]
-        else:  # what Stampbook commands itself is no merchant's
+        elif who.merchant is not None:  # what Stampbook commands itself is no merchant's
             raise unknown
         key = key_of(source, command_type, command_id)
         outcome = await asyncio.to_thread(find, key)

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import msgspec
 
+from services.ledger.kinds import KINDS
 from services.runtime.clock import Clock, parse_rfc3339
 from services.runtime.contracts import (
     Contract,
@@ -30,13 +31,11 @@ from services.runtime.telemetry import extract, inject, valid_traceparent
 
 TOPIC = "intake"
 PREFIX = "stampbook."
-FROM_MERCHANTS = ("purchase", "return", "redemption", "reversal")
-FROM_US = ("award", "take-back", "expiry", "lapse")
 _FIRST_YEAR = 1970
 _AHEAD_MAX = timedelta(days=1)
 _AMOUNT_MINOR_MAX = 10**15  # as for a single amount in the contracts
 _NAMESPACE = UUID("1c0c8a52-1d8e-5d0b-8a3f-9c2b6f0d7e41").bytes
-_CONTRACTS = {name: Contract.of(f"commands/{name}") for name in (*FROM_MERCHANTS, *FROM_US)}
+_CONTRACTS = {name: Contract.of(f"commands/{name}") for name in KINDS}
 _ENVELOPE = Contract.of("commands/envelope")
 _INSTANTS = ("purchased_at", "returned_at", "earned_at", "expires_at")
 

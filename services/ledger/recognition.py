@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 import msgspec
 
 from services.ledger.intake import Command, key_of
+from services.ledger.kinds import KINDS
 from services.ledger.store.outcomes import Outcome, load_outcomes
 from services.runtime.database import Database, DatabaseUnavailable
 from services.runtime.eventlog import EventLog
 
 _ASK_AGAIN_AFTER_S = 1.0
 _COMMANDS_PER_READ = 500  # so that nobody waits long behind a large batch
-_PARENT_TYPES = {"return": "purchase", "reversal": "redemption"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Recognition:
 
 def parent_of(command: Command) -> bytes | None:
     """The purchase of a return, the redemption of a reversal."""
-    parent_type = _PARENT_TYPES.get(command.type)
-    if parent_type is None:
+    followed = KINDS[command.type].follows
+    if followed is None:
         return None
-    return key_of(command.source, parent_type, command.id.partition("/")[0])
+    return key_of(command.source, followed, command.id.partition("/")[0])

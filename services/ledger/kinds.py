@@ -1,0 +1,79 @@
+"""Every kind of command: who may ask for it, what it follows up, and where its answer waits.
+
+The one list. What a kind's data look like stands in ``contracts/commands/NAME.schema.json``, how it
+is decided in `application`, the door in `api_commands`; tests hold them against this list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class By(StrEnum):
+    """Who asks; of what Stampbook asks itself, the source that the command bears."""
+
+    MERCHANT = "merchant"  # the source is the merchant's own id
+    OPERATOR = "operator"  # likewise: the merchant whom the operator acts for
+    REWARDS = "/rewards"
+    CLOCK = "/clock"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What all commands of one type have in common."""
+
+    name: str
+    by: By
+    follows: str | None = None  # a kind with the same id, or with the id's first part
+    waits_s: float | None = None  # for the decision, unless the caller says otherwise
+    is_empty_allowed: bool = False  # over REST no body means {}
+    refusals: tuple[str, ...] = ()  # codes of 409, beside id-reused
+
+    @property
+    def source(self) -> str | None:
+        """The source that every command of this kind bears; None: a merchant's id."""
+        return self.by.value if self.by in (By.REWARDS, By.CLOCK) else None
+
+
+_TILL_WAITS_S: Final = 2.0
+
+KINDS: Final[Mapping[str, Kind]] = {
+    kind.name: kind
+    for kind in (
+        Kind(name="purchase", by=By.MERCHANT),
+        Kind(
+            name="return",
+            by=By.MERCHANT,
+            follows="purchase",
+            refusals=(
+                "unknown-line",
+                "return-too-large",
+                "return-before-purchase",
+                "unknown-purchase",
+            ),
+        ),
+        Kind(
+            name="redemption",
+            by=By.MERCHANT,
+            waits_s=_TILL_WAITS_S,
+            refusals=("not-enough-points",),
+        ),
+        Kind(
+            name="reversal",
+            by=By.MERCHANT,
+            follows="redemption",
+            waits_s=_TILL_WAITS_S,
+            is_empty_allowed=True,
+            refusals=("unknown-redemption", "reversal-too-large"),
+        ),
+        Kind(name="award", by=By.REWARDS),
+        Kind(name="take-back", by=By.REWARDS),
+        Kind(name="expiry", by=By.CLOCK),
+        Kind(name="lapse", by=By.CLOCK),
+    )
+}
+
+FROM_OUTSIDE: Final = tuple(kind.name for kind in KINDS.values() if kind.source is None)
