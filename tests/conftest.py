@@ -5,6 +5,7 @@ by `request.getfixturevalue`, as suites over several implementations do, carries
 `pytest.mark.kafka` or `pytest.mark.postgres` on its parameter.
 """
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -63,6 +64,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Tests talk to loopback only, whatever proxy the machine has for the rest of the world.
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1,localhost,::1"
     if not _is_worker(config):
         config.pluginmanager.register(RealCount(is_full=config.getoption("full")))
 
