@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.ledger import history, wire
+from services.ledger.cache import Cache
 from services.ledger.changes import Changes
 from services.ledger.domain import postings as sides
 from services.ledger.domain.account import Lot
@@ -27,20 +28,6 @@ from services.runtime.eventlog import Entry, EventLog, Head, event_id_at
 
 _LOTS_AT_FIRST = 16  # most redemptions touch one or two
 _LOTS_PER_READ = 256
-_ACCOUNTS_MAX = 200_000
-
-
-class Cache:
-    """Accounts that the writer has met; true as long as it is the only writer."""
-
-    def __init__(self) -> None:
-        self.accounts: dict[str, Account] = {}
-
-    def trim(self) -> None:
-        """Forget the oldest half when there are too many."""
-        if len(self.accounts) > _ACCOUNTS_MAX:
-            for stream in list(self.accounts)[: _ACCOUNTS_MAX // 2]:
-                del self.accounts[stream]
 
 
 @dataclass(slots=True)
@@ -177,10 +164,9 @@ class Books:
 
     def record(self, story: Story, events: Sequence[Event], fingerprint: bytes) -> Outcome:
         """Write events at the end of the log and move the points; the outcome that this makes."""
-        account = self.account(story.stream)
         first_position = self.next_position
         for event in events:
-            self._record(story, account, event)
+            self._record(story, event)
         return Outcome(
             fingerprint, "recorded", first_position=first_position, event_count=len(events)
         )
@@ -220,19 +206,17 @@ class Books:
         """Put everything down; returns the new end of the log."""
         return self._changes.write(self._connection, self._log, self.head)
 
-    def _record(self, story: Story, account: Account, event: Event) -> None:
-        position = self.next_position
-        event_id = event_id_at(self._shard, position)
-        place = wire.Place(
-            shard=self._shard,
-            position=position,
-            event_id=event_id,
-            recorded_at=self._recorded_at,
-        )
-        type_, raw = wire.encode(event, story, place)
+    def enter(self, story: Story, event: Event, *, event_id: bytes, raw: bytes) -> None:
+        """Put these bytes at the end of the log, and let what follows from the event follow."""
+        account, position = self.account(story.stream), self.next_position
         account.version += 1
-        entry = Entry(story.stream, account.version, type_, event_id, raw)
+        entry = Entry(story.stream, account.version, wire.type_of(event), event_id, raw)
         self._changes.entries.append(entry)
+        self.follow(story, event, position)
+
+    def follow(self, story: Story, event: Event, position: int) -> None:
+        """Move the points that an event of the log moves; rebuilding does only this."""
+        account = self.account(story.stream)
         if isinstance(event, PointsEarned):
             self._open_lot(event, story, position)
             if event.unit not in account.owed:
@@ -241,6 +225,18 @@ class Books:
                 self._changes.debts[story.stream, event.unit] = 0
         else:
             self._move_points(event, story, account, position)
+
+    def _record(self, story: Story, event: Event) -> None:
+        position = self.next_position
+        event_id = event_id_at(self._shard, position)
+        place = wire.Place(
+            shard=self._shard,
+            position=position,
+            event_id=event_id,
+            recorded_at=self._recorded_at,
+        )
+        _, raw = wire.encode(event, story, place)
+        self.enter(story, event, event_id=event_id, raw=raw)
 
     def _open_lot(self, event: PointsEarned, story: Story, position: int) -> None:
         assert story.member is not None, "points belong to a member"

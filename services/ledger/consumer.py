@@ -13,7 +13,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from services.ledger import application
-from services.ledger.books import Books, Cache
+from services.ledger.books import Books
+from services.ledger.cache import Cache
 from services.ledger.intake import TOPIC, Command, Malformed, Rules, read
 from services.ledger.store.outcomes import OUTCOMES_BELL
 from services.runtime.database import DatabaseUnavailable
