@@ -103,6 +103,7 @@ def _redeem(books: Books, command: Command) -> Outcome:
         wallet,
         redemption=command.id,
         points=points,
+        merchant=command.merchant,
         purchase=command.data.get("purchase"),
         now=books.now,
     )

@@ -120,6 +120,7 @@ def _points_restored(data: Mapping[str, Any], at: datetime) -> PointsRestored:
         lots=_lots(data),
         purchase=data.get("purchase"),
         restored_at=at,
+        redeemed_at=parse_rfc3339(data["redeemed_at"]) if "redeemed_at" in data else None,
     )
 
 
@@ -181,4 +182,6 @@ def purchase_in(event: PurchaseRecorded) -> Purchase:
 
 
 def _lots(data: Mapping[str, Any]) -> tuple[LotPoints, ...]:
-    return tuple(LotPoints(part["lot"], part["points"]) for part in data["lots"])
+    return tuple(
+        LotPoints(part["lot"], part["points"], part.get("merchant")) for part in data["lots"]
+    )

@@ -14,6 +14,7 @@ import msgspec
 
 from services.ledger.domain.events import (
     Event,
+    LotPoints,
     Origin,
     PointsEarned,
     PointsExpired,
@@ -163,13 +164,21 @@ def _taken_back_data(event: PointsTakenBack) -> dict[str, object]:
 
 def _redemption_data(event: PointsRedeemed | PointsRestored) -> dict[str, object]:
     purchase = {} if event.purchase is None else {"purchase": event.purchase}
-    return {
+    data = {
         "redemption": event.redemption,
         "unit": event.unit,
         "points": event.points,
         **purchase,
-        "lots": [{"lot": part.lot, "points": part.points} for part in event.lots],
+        "lots": [_part(part) for part in event.lots],
     }
+    if isinstance(event, PointsRestored) and event.redeemed_at is not None:
+        data["redeemed_at"] = rfc3339(event.redeemed_at)
+    return data
+
+
+def _part(part: LotPoints) -> dict[str, object]:
+    merchant = {} if part.merchant is None else {"merchant": part.merchant}
+    return {"lot": part.lot, "points": part.points, **merchant}
 
 
 def _origin_data(origin: Origin) -> dict[str, object]:

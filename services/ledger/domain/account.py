@@ -80,14 +80,20 @@ def earn(earned: PointsEarned, *, points_owed: int, now: datetime) -> list[Event
 
 
 def redeem(
-    wallet: Wallet, *, redemption: str, points: int, purchase: str | None, now: datetime
+    wallet: Wallet,
+    *,
+    redemption: str,
+    points: int,
+    merchant: str,
+    purchase: str | None,
+    now: datetime,
 ) -> PointsRedeemed:
-    """Decide a redemption: spend the lots that would expire soonest.
+    """Decide a redemption at a merchant: spend the lots that would expire soonest.
 
     Raises:
         NotEnoughPoints: unexpired lots, less what is owed, hold fewer than ``points``.
     """
-    taken = _take(wallet.lots, points, now=now)
+    taken = _take(wallet.lots, points, merchant=merchant, now=now)
     points_covered = sum(part.points for part in taken)
     if points_covered < points or wallet.points_owed:
         points_available = points_covered - wallet.points_owed
@@ -127,6 +133,7 @@ def reverse(
             lots=tuple(given),
             purchase=redeemed.purchase,
             restored_at=now,
+            redeemed_at=redeemed.redeemed_at,
         )
     ]
     for part in given:
@@ -144,7 +151,7 @@ def _last_spent(redeemed: PointsRedeemed, points: int) -> list[LotPoints]:
     for part in reversed(redeemed.lots):
         if points == 0:
             break
-        given.append(LotPoints(part.lot, min(part.points, points)))
+        given.append(replace(part, points=min(part.points, points)))
         points -= given[-1].points
     return given
 
@@ -197,15 +204,18 @@ def expire(lot: Lot, *, now: datetime) -> PointsExpired | None:
     )
 
 
-def _take(lots: Sequence[Lot], points: int, *, now: datetime) -> tuple[LotPoints, ...]:
-    """Up to ``points`` from the unexpired ones, in their order."""
+def _take(
+    lots: Sequence[Lot], points: int, *, merchant: str, now: datetime
+) -> tuple[LotPoints, ...]:
+    """Up to ``points`` from the unexpired ones, in their order; another's lot names its issuer."""
     taken: list[LotPoints] = []
     for lot in lots:
         if points == 0:
             break
         some = min(lot.points_available(at=now), points)
         if some:
-            taken.append(LotPoints(lot.lot, some))
+            issuer = None if lot.merchant == merchant else lot.merchant
+            taken.append(LotPoints(lot.lot, some, issuer))
             points -= some
     return tuple(taken)
 

@@ -16,6 +16,7 @@ class LotPoints:
 
     lot: str
     points: int  # > 0
+    merchant: str | None = None  # who issued the lot, where it is not the event's own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,7 @@ class PointsRestored:
     lots: tuple[LotPoints, ...]
     restored_at: datetime
     purchase: str | None = None
+    redeemed_at: datetime | None = None  # None: told before this was said
 
     @property
     def points(self) -> int:

@@ -29,6 +29,7 @@ class Account(StrEnum):
     REDEEMED = "redeemed"
     EXPIRED = "expired"
     TAKEN_BACK = "taken-back"
+    OWED_BETWEEN_MERCHANTS = "owed-between-merchants"  # negative: the issuer's, who owes them
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Posting:
     account: Account
     points: int  # signed
     lot: str | None = None
+    merchant: str | None = None  # whose side between merchants it is; None: the event's own
 
 
 def postings(event: Event) -> list[Posting]:  # noqa: PLR0911  # one return an event
@@ -48,10 +50,10 @@ def postings(event: Event) -> list[Posting]:  # noqa: PLR0911  # one return an e
         case PointsEarned(lot=lot, points=points):
             return _transfer(Account.ISSUED, [Posting(Account.AVAILABLE, points, lot)])
         case PointsRedeemed(lots=lots):
-            return _transfer(Account.REDEEMED, _taken(lots))
+            return [*_transfer(Account.REDEEMED, _taken(lots)), *_settled(lots, 1)]
         case PointsRestored(lots=lots):
             given = [Posting(Account.AVAILABLE, part.points, part.lot) for part in lots]
-            return _transfer(Account.REDEEMED, given)
+            return [*_transfer(Account.REDEEMED, given), *_settled(lots, -1)]
         case PointsTakenBack(lots=lots, owed=owed):
             owing = [Posting(Account.OWED, -owed)] if owed else []
             return _transfer(Account.TAKEN_BACK, [*_taken(lots), *owing])
@@ -68,6 +70,21 @@ def postings(event: Event) -> list[Posting]:  # noqa: PLR0911  # one return an e
 
 def _taken(lots: Sequence[LotPoints]) -> list[Posting]:
     return [Posting(Account.AVAILABLE, -part.points, part.lot) for part in lots]
+
+
+def _settled(lots: Sequence[LotPoints], direction: int) -> list[Posting]:
+    """Who issued owes who was paid with it; a reversal the other way round."""
+    return [
+        posting
+        for part in lots
+        if part.merchant is not None
+        for posting in (
+            Posting(Account.OWED_BETWEEN_MERCHANTS, direction * part.points),
+            Posting(
+                Account.OWED_BETWEEN_MERCHANTS, -direction * part.points, merchant=part.merchant
+            ),
+        )
+    ]
 
 
 def _transfer(against: Account, members: list[Posting]) -> list[Posting]:

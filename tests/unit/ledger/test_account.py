@@ -52,7 +52,9 @@ def wallet(*lots: Lot, owed: int = 0) -> Wallet:
 
 
 def redeem(wallet: Wallet, points: int) -> PointsRedeemed:
-    return account.redeem(wallet, redemption="r-1", points=points, purchase=None, now=NOW)
+    return account.redeem(
+        wallet, redemption="r-1", points=points, merchant="grocer", purchase=None, now=NOW
+    )
 
 
 def earned(points: int = 100, *, ends_in_days: int | None = 30) -> PointsEarned:
@@ -122,6 +124,14 @@ def test_spends_exactly_the_price_or_nothing(lots: list[int], points: int) -> No
     else:
         assert event.points == points
         assert all(part.points > 0 for part in event.lots)
+
+
+def test_points_that_another_merchant_issued_name_it() -> None:
+    bakers = replace(lot("bun", 10, ends_in_days=1), merchant="baker")
+
+    event = redeem(wallet(bakers, lot("milk", 10)), 15)
+
+    assert event.lots == (LotPoints("bun", 10, "baker"), LotPoints("milk", 5))
 
 
 def test_new_points_repay_what_is_owed_first() -> None:
@@ -274,9 +284,26 @@ def test_a_lot_ends_at_its_end_not_after_it() -> None:
     assert account.expire(lot("a", ends_in_days=0), now=NOW) is not None
 
 
+SPENT_ELSEWHERE = replace(REDEEMED, lots=(LotPoints("may", 50, "baker"), LotPoints("june", 20)))
+
+
+def test_who_issued_owes_who_was_paid_until_it_is_reversed() -> None:
+    [restored] = account.reverse(SPENT_ELSEWHERE, LOTS, points=30, points_owed=0, now=NOW)
+
+    owed: Counter[str | None] = Counter()
+    for event in (SPENT_ELSEWHERE, restored):
+        for posting in postings(event):
+            if posting.account is Account.OWED_BETWEEN_MERCHANTS:
+                owed[posting.merchant] += posting.points
+
+    assert owed == {"baker": -40, None: 40}
+
+
 EVENTS: list[Event] = [
     earned(),
     REDEEMED,
+    SPENT_ELSEWHERE,
+    PointsRestored(redemption="r-2", unit="points", lots=SPENT_ELSEWHERE.lots, restored_at=NOW),
     PointsRestored(redemption="r-1", unit="points", lots=REDEEMED.lots, restored_at=NOW),
     take_back(lot("own", left=10), [lot("other", 20)], 50),
     PointsRepaid(lot="new", unit="points", points=3, repaid_at=NOW),
