@@ -5,7 +5,8 @@ COPY requirements/run.lock requirements/run.lock
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r requirements/run.lock
 
 FROM python:3.13-slim
-RUN useradd --system --create-home --uid 10001 stampbook
+RUN useradd --system --create-home --uid 10001 stampbook \
+    && install --directory --owner=stampbook --mode=700 /keys
 WORKDIR /app
 COPY --from=build /venv /venv
 COPY contracts contracts

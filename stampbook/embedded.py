@@ -112,7 +112,7 @@ def run(
         when_up: is called on a thread of its own as soon as requests are answered.
     """
     ending = _Ending()
-    settings = LedgerSettings(database_url=folder.database("ledger"), stream_url=folder.stream())
+    settings = _ledger_settings(folder)
     key, key_file = folder.operator_key(settings.admin_key)
     up = Installation(
         url=_url(door), folder=folder.path, key=key, key_file=key_file, stop=ending.end
@@ -181,6 +181,12 @@ def _footing(folder: DataFolder, service: str, stream: Stream, stack: ExitStack)
     migrate(database, f"services.{service}")
     ownership = Ownership(database, utc_now, owner=_OWNER, lease=timedelta(seconds=_LEASE_S))
     return Footing(database=database, stream=stream, ownership=ownership, clock=utc_now)
+
+
+def _ledger_settings(folder: DataFolder) -> LedgerSettings:
+    settings = LedgerSettings(database_url=folder.database("ledger"), stream_url=folder.stream())
+    key_file = settings.log_key_file or folder.path / "log.key"
+    return settings.model_copy(update={"log_key_file": key_file})
 
 
 def _rewards_settings(folder: DataFolder) -> RewardsSettings:

@@ -47,7 +47,9 @@ def ledger(site: Site, settings: LedgerSettings, programmes: Programmes) -> list
     footing = site.footing
     accepts = settings.accepts if settings.currencies else AcceptedCurrencies(programmes.currencies)
     rules = Rules(is_accepted_currency=accepts, clock=utc_now)
-    writer = Writer(footing, rules=rules, batch_size_max=settings.batch_size_max)
+    writer = Writer(
+        footing, rules=rules, batch_size_max=settings.batch_size_max, notary=settings.notary()
+    )
     relay = ledger_relay(footing)
     site.crew.hire("ledger-writer", writer.run)
     site.crew.hire("ledger-relay", relay.run)

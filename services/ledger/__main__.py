@@ -54,6 +54,7 @@ def _writer(footing: Footing, settings: LedgerSettings, health: Health) -> Run:
         footing,
         rules=_rules(footing, settings),
         batch_size_max=settings.batch_size_max,
+        notary=settings.notary(),
     )
     watch(health, footing, PACKAGE, role="writer", lag=writer.lag)
     return writer.run

@@ -17,6 +17,7 @@ from services.ledger.books import Books
 from services.ledger.cache import Cache
 from services.ledger.intake import TOPIC, Command, Malformed, Rules, read
 from services.ledger.store.outcomes import OUTCOMES_BELL
+from services.runtime.checkpoints import Notary
 from services.runtime.database import DatabaseUnavailable
 from services.runtime.dead_letters import DeadLetter, park
 from services.runtime.eventlog import EventLog, Head
@@ -47,6 +48,7 @@ class Writer:
         rules: Rules,
         shard: int = 0,
         batch_size_max: int = 2_000,
+        notary: Notary | None = None,
     ) -> None:
         self._database = footing.database
         self._stream = footing.stream
@@ -55,7 +57,7 @@ class Writer:
         self._rules = rules
         self._shard = shard
         self._batch_size_max = batch_size_max
-        self._log = EventLog(footing.database)
+        self._log = EventLog(footing.database, notary)
         self._cache = Cache()
         self._head = Head()
         self._places: dict[int, Place] = {}
@@ -95,6 +97,7 @@ class Writer:
 
     def _lead(self, term: Term, reader: Reader, stop: threading.Event) -> None:
         _LOG.info("leads", extra={"epoch": term.epoch})
+        self._log.tree.catch_up(self._database, lambda each: self._ownership.confirm(each, term))
         self._load()
         reader.seek({n: place.next_offset for n, place in self._places.items()})
         renewed_at = self._clock()

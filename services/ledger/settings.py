@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from pydantic import Field, PositiveInt
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
+from services.runtime.checkpoints import Notary, read_keys
+from services.runtime.notes import NAME, Verifier
 from services.runtime.settings import RuntimeSettings
+
+
+def _verifiers(written: str) -> str:
+    for each in written.split():
+        if not Verifier.parse(each).is_witness:
+            raise ValueError("a witness's key is one for cosignatures")
+    return written
 
 
 class LedgerSettings(RuntimeSettings):
@@ -26,6 +38,38 @@ class LedgerSettings(RuntimeSettings):
     batch_size_max: PositiveInt = Field(
         default=2_000, description="Commands that the writer decides in one transaction."
     )
+
+    log_origin: str = Field(
+        default="stampbook.localhost/ledger",
+        pattern=f"^{NAME.pattern}$",
+        description="The name of the log on its checkpoints, for ever: the address under which it "
+        "is read, without `https://`.",
+    )
+    log_key_file: Path | None = Field(
+        default=None,
+        description="Where the private keys lie that sign checkpoints, one a line; made on the "
+        "first start, for the writer only to read. Empty: embedded `log.key` in its folder, "
+        "otherwise nothing is signed.",
+    )
+    witnesses: Annotated[str, AfterValidator(_verifiers)] = Field(
+        default="",
+        description="The public keys of witnesses whose signatures on checkpoints are kept, with "
+        "spaces between.",
+    )
+
+    def notary(self) -> Notary | None:
+        """Who signs checkpoints; None: nobody.
+
+        Raises:
+            Malformed: the file holds something else than keys of this log.
+        """
+        if self.log_key_file is None:
+            return None
+        return Notary(read_keys(self.log_key_file, self.log_origin))
+
+    def verifiers(self) -> list[Verifier]:
+        """The witnesses' keys."""
+        return [Verifier.parse(each) for each in self.witnesses.split()]
 
     def accepts(self, currency: str) -> bool:
         """Whether amounts may be in this currency."""

@@ -1,4 +1,4 @@
-"""The append-only log: gap-free positions, one hash chain, behind ``eventsourcing``'s interface.
+"""The append-only log: gap-free positions, hash chain, Merkle tree, ``eventsourcing``'s interface.
 
 The writer appends inside its own transaction with ``append``; ``insert_events`` and its siblings
 are the library's recorder interface, so that whatever is built on it can read and write this log.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +21,10 @@ from eventsourcing.persistence import (
     Subscription,
 )
 
+from services.runtime.checkpoints import Notary
 from services.runtime.database import Conflict, Connection, Database, Row
+from services.runtime.merkle import Edge
+from services.runtime.tree import Tree
 
 BELL = "events"
 _COLUMNS = ("position", "stream", "version", "type", "event_id", "event", "chain")
@@ -40,6 +43,7 @@ class Head:
 
     position: int = 0
     chain: bytes = b""
+    edge: Edge | None = field(default=None, compare=False)  # of the tree; None: not read yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +82,11 @@ def chained(chain: bytes, event: bytes) -> bytes:
 
 
 class EventLog(ApplicationRecorder):
-    """A log in one database."""
+    """A log in one database; with a notary, every append signs a checkpoint."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, notary: Notary | None = None) -> None:
         self.database = database
+        self.tree = Tree(notary)
 
     def head(self, connection: Connection) -> Head:
         """The end of the log as this transaction sees it."""
@@ -116,9 +121,11 @@ class EventLog(ApplicationRecorder):
         )
         if not moved:
             raise Conflict(f"the log does not end at position {head.position}")
+        edge = head.edge or self.tree.edge(connection, head.position)
+        edge = self.tree.grow(connection, edge, (entry.event for entry in entries))
         connection.insert("events", _COLUMNS, rows)
         connection.ring(BELL)
-        return Head(position, chain)
+        return Head(position, chain, edge)
 
     def page(
         self, connection: Connection, *, after: int, limit: int, only: Filter = EVERYTHING

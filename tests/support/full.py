@@ -45,6 +45,7 @@ class Addresses:
     kafka_url: str
     databases: Mapping[str, str]  # the URL of ours by the name of theirs
     ports: Mapping[str, int]  # of each role's API or health check
+    volumes: Path  # what several programs see of files
 
     def translated(self, name: str, value: str, *, role: str) -> str:
         """A variable's value, with this machine's addresses in it."""
@@ -56,7 +57,7 @@ class Addresses:
             _expect(value == "8080", f"{role}: {name} is 8080, which its health check asks")
             return str(self.ports[role])
         if not parts.scheme or not parts.netloc:
-            return value
+            return str(self.volumes / Path(value).name) if name.endswith("_FILE") else value
         match parts.scheme, parts.hostname, parts.port:
             case "kafka", "kafka", 9092:
                 return self.kafka_url
@@ -89,6 +90,7 @@ def running_full(
             kafka_url=f"{stack.kafka_url}?prefix={secrets.token_hex(4)}-",
             databases=create_databases(compose, stack),
             ports={program.name: free_port() for program in programs},
+            volumes=folder,
         )
         processes = {
             program.name: role_server(program, addresses, folder / program.name, watchdog)
