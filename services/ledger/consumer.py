@@ -6,11 +6,15 @@ confirms the writer's epoch: that is where throughput comes from, and exactly-on
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from services.ledger import application
 from services.ledger.books import Books
@@ -36,6 +40,17 @@ _LOG = logging.getLogger(__name__)
 NAME = "ledger.writer"
 _POLL_S = 0.25
 _TRIM_EVERY_RECORDS = 20_000
+_OBJECTS_PER_COLLECTION = 50_000  # by default 700: a sixth of all work, for nothing
+_READ_AHEAD_FROM_RECORDS = 100  # in a page: below, whatever comes meanwhile is better one page
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Records that are decided together, as far as no database is needed to understand them."""
+
+    records: Sequence[Record]
+    commands: Sequence[tuple[Record, Command]]
+    letters: Sequence[DeadLetter]  # about the records that are no commands
 
 
 class Writer:
@@ -70,6 +85,8 @@ class Writer:
             DatabaseUnavailable: the caller starts it again later; nothing is lost.
             StreamUnavailable: likewise.
         """
+        # A page is tens of thousands of small objects without a cycle among them.
+        gc.set_threshold(_OBJECTS_PER_COLLECTION, 20, 20)
         reader = self._stream.reader(TOPIC)
         try:
             while not stop.is_set():
@@ -101,15 +118,23 @@ class Writer:
         self._load()
         reader.seek({n: place.next_offset for n, place in self._places.items()})
         renewed_at = self._clock()
-        while not stop.is_set():
-            records = reader.poll(max_records=self._batch_size_max, timeout_s=_POLL_S)
-            if records:
-                self._decide_all(term, records)
-                renewed_at = self._clock()
-            elif self._clock() - renewed_at > self._ownership.lease / 3:
-                self._ownership.renew(term)
-                renewed_at = self._clock()
+        with ThreadPoolExecutor(1, "writer-reads-ahead") as ahead:
+            page = self._take(reader)
+            while not stop.is_set():
+                # While this page waits for the database the next one is read and checked.
+                is_behind = len(page.records) >= _READ_AHEAD_FROM_RECORDS
+                coming = ahead.submit(self._take, reader) if is_behind else None
+                if page.records:
+                    self._decide_all(term, page)
+                    renewed_at = self._clock()
+                elif self._clock() - renewed_at > self._ownership.lease / 3:
+                    self._ownership.renew(term)
+                    renewed_at = self._clock()
+                page = coming.result() if coming else self._take(reader)
         self._ownership.release(term)
+
+    def _take(self, reader: Reader) -> Page:
+        return self._read(reader.poll(max_records=self._batch_size_max, timeout_s=_POLL_S))
 
     def _load(self) -> None:
         """Where log and positions stand; all that is remembered is forgotten."""
@@ -120,37 +145,38 @@ class Writer:
         self._places = {n: places.get(n, Place()) for n in range(count)}
         self._cache = Cache()
 
-    def _decide_all(self, term: Term, records: Sequence[Record]) -> None:
+    def _decide_all(self, term: Term, page: Page) -> None:
         try:
-            self._decide_batch(term, records)
+            self._decide_batch(term, page)
         except (Fenced, DatabaseUnavailable, StreamUnavailable):
             self._cache = Cache()
             raise
         except Exception:
             # Our own mistake: whatever one command does to us must not stop the others.
             self._load()
-            if len(records) > 1:
+            if len(page.records) > 1:
                 _LOG.exception("batch failed, going on one by one")
-                for record in records:
-                    self._decide_all(term, [record])
+                for record in page.records:
+                    self._decide_all(term, self._read([record]))
                 return
-            _LOG.exception("command parked", extra={"offset": records[0].offset})
-            self._park(term, records[0])
+            [record] = page.records
+            _LOG.exception("command parked", extra={"offset": record.offset})
+            self._park(term, record)
 
-    def _decide_batch(self, term: Term, records: Sequence[Record]) -> None:
+    def _decide_batch(self, term: Term, page: Page) -> None:
         now = self._clock()
-        commands, letters = self._read(records, now)
+        letters = list(page.letters)
         # Wherever they lie: after a restore the topic may begin anew, below the place reached.
         places = dict(self._places)
-        for record in records:
+        for record in page.records:
             places[record.partition] = Place(record.offset + 1)
         with self._database.write() as connection:
             self._ownership.confirm(connection, term)
             books = Books(
                 connection, self._log, self._cache, self._head, shard=self._shard, now=now
             )
-            application.fetch(books, [command for _, command in commands])
-            for record, command in commands:
+            application.fetch(books, [command for _, command in page.commands])
+            for record, command in page.commands:
                 try:
                     with span("ledger decide", parent=command.traceparent) as current:
                         application.decide(books, _traced(command, current.traceparent))
@@ -164,11 +190,9 @@ class Writer:
             connection.ring(OUTCOMES_BELL)
         self._head, self._places = head, places
         self._cache.trim()
-        self._trim(len(records))
+        self._trim(len(page.records))
 
-    def _read(
-        self, records: Sequence[Record], now: datetime
-    ) -> tuple[list[tuple[Record, Command]], list[DeadLetter]]:
+    def _read(self, records: Sequence[Record]) -> Page:
         """The commands among the records, and the rest with the reason."""
         commands: list[tuple[Record, Command]] = []
         letters: list[DeadLetter] = []
@@ -176,11 +200,14 @@ class Writer:
             try:
                 commands.append((record, read(record, rules=self._rules)))
             except Malformed as bad:
-                letters.append(_letter(record, bad.code, bad.detail, now, bad))
-        return commands, letters
+                letters.append(_letter(record, bad.code, bad.detail, self._clock(), bad))
+            except Exception:
+                _LOG.exception("record not understood", extra={"offset": record.offset})
+                letters.append(_internal_error(record, self._clock()))
+        return Page(records, commands, letters)
 
     def _park(self, term: Term, record: Record) -> None:
-        letter = _letter(record, "internal-error", "deciding it failed; see the log", self._clock())
+        letter = _internal_error(record, self._clock())
         place = Place(record.offset + 1)
         with self._database.write() as connection:
             self._ownership.confirm(connection, term)
@@ -201,7 +228,11 @@ def _traced(command: Command, traceparent: str | None) -> Command:
     """The command as part of our own span, which its events will carry on."""
     if traceparent == command.traceparent:
         return command
-    return replace(command, traceparent=traceparent)
+    return msgspec.structs.replace(command, traceparent=traceparent)
+
+
+def _internal_error(record: Record, now: datetime) -> DeadLetter:
+    return _letter(record, "internal-error", "deciding it failed; see the log", now)
 
 
 def _letter(

@@ -50,8 +50,7 @@ class Malformed(Exception):
         self.errors = tuple(errors)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Command(msgspec.Struct, frozen=True, kw_only=True):
     """Something that somebody wants recorded."""
 
     source: str

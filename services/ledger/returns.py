@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
+
+import msgspec
 
 from services.ledger.books import Books
 from services.ledger.domain import purchase
@@ -43,7 +44,9 @@ def decide_waiting(books: Books, waiting: WaitingReturn) -> None:
     try:
         outcome = record_return(books, command)
     except Refused as refusal:
-        outcome = replace(known, outcome="declined", code=refusal.code, detail=str(refusal))
+        outcome = msgspec.structs.replace(
+            known, outcome="declined", code=refusal.code, detail=str(refusal)
+        )
     books.conclude(command.key, outcome)
 
 
@@ -115,7 +118,9 @@ def lapse(books: Books, command: Command) -> Outcome:
             detail = f"no purchase {purchase_id} arrived within {RETURN_WAITS.days} days"
             books.conclude(
                 key,
-                replace(known, outcome="declined", code=UnknownPurchase.code, detail=detail),
+                msgspec.structs.replace(
+                    known, outcome="declined", code=UnknownPurchase.code, detail=detail
+                ),
             )
             return Outcome(command.fingerprint, "recorded")
     raise NothingToDo(f"return {return_path} waits no longer")

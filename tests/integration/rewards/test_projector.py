@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 
@@ -213,7 +212,7 @@ def test_rubbish_is_parked_and_what_follows_goes_on(desk: RewardsDesk) -> None:
     torn = Record(odd.partition, 78, "1130", b'{"specversion": ', (), 0)
     last = desk.purchase("b4")
 
-    desk.fold([good, lost, more, bad, torn], [replace(last, offset=79)])
+    desk.fold([good, lost, more, bad, torn], [msgspec.structs.replace(last, offset=79)])
 
     assert [command["data"]["purchase"] for command in desk.asked()][-1] == "b4"
     assert set(desk.kept()) == {"grocer/b1", "grocer/b2", "grocer/b4"}
