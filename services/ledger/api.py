@@ -11,6 +11,7 @@ from services.ledger import (
     api_members,
     api_outcomes,
     api_purchases,
+    api_reports,
     api_verification,
 )
 from services.ledger.intake import Rules
@@ -36,6 +37,7 @@ def routes(*, database: Database, producer: Producer, keys: StoredKeys, rules: R
         api_outcomes.routes(reception, keys, database),
         api_members.routes(database, rules.clock, keys),
         api_purchases.routes(database, keys),
+        api_reports.routes(database, rules.clock, keys),
         api_events.routes(database, Bell(database, BELL), keys),
         api_dead_letters.routes(database, producer, keys),
         api_keys.routes(keys),

@@ -10,12 +10,13 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from services.ledger.views import balances, statement, story
+from services.runtime.as_of import AsOf, Times
 from services.runtime.auth import Keys, Principal, Role, authenticated
 from services.runtime.clock import Clock, rfc3339
 from services.runtime.database import Connection, Database
 from services.runtime.openapi import gives
 from services.runtime.problems import Problem, bad_parameter
-from services.runtime.web import AsOf, Page, Paging, PathId, Times, answer
+from services.runtime.web import Page, Paging, PathId, answer
 
 _PLACE_DIGITS_MAX = 16
 

@@ -206,17 +206,20 @@ class Books:
         """Put everything down; returns the new end of the log."""
         return self._changes.write(self._connection, self._log, self.head)
 
-    def enter(self, story: Story, event: Event, *, event_id: bytes, raw: bytes) -> None:
+    def enter(
+        self, story: Story, event: Event, times: wire.Times, *, event_id: bytes, raw: bytes
+    ) -> None:
         """Put these bytes at the end of the log, and let what follows from the event follow."""
         account, position = self.account(story.stream), self.next_position
         account.version += 1
         entry = Entry(story.stream, account.version, wire.type_of(event), event_id, raw)
         self._changes.entries.append(entry)
-        self.follow(story, event, position)
+        self.follow(story, event, times, position)
 
-    def follow(self, story: Story, event: Event, position: int) -> None:
+    def follow(self, story: Story, event: Event, times: wire.Times, position: int) -> None:
         """Move the points that an event of the log moves; rebuilding does only this."""
         account = self.account(story.stream)
+        self._changes.totals.note(event, merchant=story.merchant, times=times)
         if isinstance(event, PointsEarned):
             self._open_lot(event, story, position)
             if event.unit not in account.owed:
@@ -235,8 +238,8 @@ class Books:
             event_id=event_id,
             recorded_at=self._recorded_at,
         )
-        _, raw = wire.encode(event, story, place)
-        self.enter(story, event, event_id=event_id, raw=raw)
+        occurred_at, raw = wire.encode(event, story, place)
+        self.enter(story, event, wire.Times(occurred_at, self.now), event_id=event_id, raw=raw)
 
     def _open_lot(self, event: PointsEarned, story: Story, position: int) -> None:
         assert story.member is not None, "points belong to a member"

@@ -8,6 +8,7 @@ from services.ledger.domain.purchase import Part
 from services.ledger.store.lots import StoredLot, save_lots
 from services.ledger.store.outcomes import Outcome, save_debts, save_outcomes
 from services.ledger.store.returns import WaitingReturn, save_returned, save_waiting
+from services.ledger.store.totals import Totals, save_totals
 from services.runtime.database import Connection
 from services.runtime.eventlog import Entry, EventLog, Head
 
@@ -27,6 +28,7 @@ class Changes:
     returns: list[tuple[bytes, int]] = field(default_factory=list)
     waiting: dict[bytes, WaitingReturn] = field(default_factory=dict)
     waiting_ended: list[bytes] = field(default_factory=list)
+    totals: Totals = field(default_factory=Totals)
 
     def write(self, connection: Connection, log: EventLog, head: Head) -> Head:
         """Put everything down, in the caller's transaction; returns the new end of the log."""
@@ -40,6 +42,8 @@ class Changes:
                 self.lots_changed.values(),
                 [(*place, points) for place, points in self.lot_entries.items()],
             )
+        if self.totals.moved:
+            save_totals(connection, self.totals)
         if self.debts:
             save_debts(connection, self.debts)
         if self.returned:

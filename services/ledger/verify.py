@@ -15,6 +15,7 @@ from uuid import UUID
 from services.ledger import history, wire
 from services.ledger.domain import postings as sides
 from services.ledger.domain.events import PointsEarned
+from services.ledger.store.totals import Totals, difference
 from services.runtime.clock import NEVER_US, micros, rfc3339
 from services.runtime.database import Connection, Database, DatabaseDamaged, Row
 from services.runtime.eventlog import chained, event_id_at
@@ -38,7 +39,7 @@ class Verdict:
     ok: bool
     events: int  # read and found good
     position: int | None = None  # the first bad one
-    # gap, hash, unreadable, place, postings, lots, balance, outcomes or head
+    # gap, hash, unreadable, place, postings, lots, balance, totals, outcomes or head
     fault: str | None = None
     detail: str | None = None
 
@@ -61,6 +62,7 @@ class _Reading:
     touched: dict[str, int] = field(default_factory=dict)
     earned: dict[str, int] = field(default_factory=dict)  # by lot, a hash of what never changes
     owed: defaultdict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+    totals: Totals = field(default_factory=Totals)
 
 
 def verify(database: Database, *, progress: Callable[[int, int], None]) -> Verdict:
@@ -79,6 +81,7 @@ def verify(database: Database, *, progress: Callable[[int, int], None]) -> Verdi
             _check_head(connection, reading)
             _check_lots(connection, reading)
             _check_debts(connection, reading)
+            _check_totals(connection, reading)
             _check_outcomes(connection, reading)
     except _Fault as fault:
         return Verdict(
@@ -145,6 +148,8 @@ def _check_postings(reading: _Reading, recorded: history.Recorded) -> None:
     postings = sides.postings(event)
     if sum(posting.points for posting in postings):
         raise _Fault(position, "postings", "the two sides of the movement differ")
+    times = wire.Times(recorded.occurred_at, recorded.recorded_at)
+    reading.totals.note(event, merchant=recorded.merchant, times=times)
     if isinstance(event, PointsEarned):
         if event.lot in reading.points_left:
             raise _Fault(position, "lots", f"lot {event.lot} was earned before")
@@ -219,6 +224,12 @@ def _check_outcomes(connection: Connection, reading: _Reading) -> None:
     if claimed != reading.position:
         detail = f"outcomes claim {claimed} events, the log holds {reading.position}"
         raise _Fault(reading.position, "outcomes", detail)
+
+
+def _check_totals(connection: Connection, reading: _Reading) -> None:
+    wrong = difference(connection, reading.totals)
+    if wrong is not None:
+        raise _Fault(reading.position, "totals", wrong)
 
 
 def _check_debts(connection: Connection, reading: _Reading) -> None:

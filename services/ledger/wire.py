@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
@@ -55,6 +56,13 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     recorded_at: str
 
 
+class Times(NamedTuple):
+    """When an event was true, and when it was written down."""
+
+    occurred_at: datetime
+    recorded_at: datetime
+
+
 def stream_of(member: str) -> str:
     """A member's story in the log."""
     return f"member/{member}"
@@ -77,15 +85,14 @@ def type_of(event: Event) -> str:
     return PREFIX + NAMES[type(event)] + SUFFIX
 
 
-def encode(event: Event, story: Story, place: Place) -> tuple[str, bytes]:
-    """Type and bytes of an event at its place in the log."""
+def encode(event: Event, story: Story, place: Place) -> tuple[datetime, bytes]:
+    """When it was true, and the bytes of an event at its place in the log."""
     occurred_at, data = _content(event)
-    type_ = type_of(event)
     envelope = _Envelope(
         specversion="1.0",
         id=_uuid_text(place.event_id),
         source=SOURCE,
-        type=type_,
+        type=type_of(event),
         subject=story.member,
         time=rfc3339(occurred_at),
         shard=place.shard,
@@ -95,7 +102,7 @@ def encode(event: Event, story: Story, place: Place) -> tuple[str, bytes]:
         traceparent=story.traceparent,
         data=data,
     )
-    return type_, _encode(envelope)
+    return occurred_at, _encode(envelope)
 
 
 class _Envelope(msgspec.Struct, omit_defaults=True, kw_only=True):

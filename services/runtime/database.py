@@ -64,6 +64,14 @@ class Connection(Protocol):
         A key may stand in ``rows`` once only.
         """
 
+    def add(
+        self, table: str, columns: Sequence[str], rows: Sequence[Row], *, adding: Sequence[str]
+    ) -> None:
+        """Add rows, or add to the columns ``adding`` of those whose other columns exist.
+
+        These others are the table's key. A key may stand in ``rows`` once only.
+        """
+
     def ring(self, bell: str) -> None:
         """Wake everyone who listens to this bell, when and if this transaction commits."""
 
@@ -97,6 +105,13 @@ class Database(Protocol):
 
     def close(self) -> None:
         """Give back every connection."""
+
+
+def on_sum(table: str, columns: Sequence[str], adding: Sequence[str]) -> str:
+    """What ``Connection.add`` does with a row whose key exists, in the words of both databases."""
+    key = ", ".join(column for column in columns if column not in adding)
+    sums = ", ".join(f"{column} = {table}.{column} + excluded.{column}" for column in adding)
+    return f"ON CONFLICT ({key}) DO UPDATE SET {sums}"
 
 
 def open_database(url: str) -> Database:

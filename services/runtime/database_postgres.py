@@ -21,6 +21,7 @@ from services.runtime.database import (
     DatabaseDamaged,
     DatabaseUnavailable,
     Row,
+    on_sum,
 )
 
 _CONNECTIONS_MAX = 10
@@ -96,6 +97,13 @@ class PostgresConnection:
         action = f"DO UPDATE SET {changes}" if changes else "DO NOTHING"
         on_conflict = f" ON CONFLICT ({', '.join(key)}) {action}"
         self._insert_arrays(table, columns, rows, on_conflict=on_conflict)
+
+    def add(
+        self, table: str, columns: Sequence[str], rows: Sequence[Row], *, adding: Sequence[str]
+    ) -> None:
+        if rows:
+            on_conflict = f" {on_sum(table, columns, adding)}"
+            self._insert_arrays(table, columns, rows, on_conflict=on_conflict)
 
     def ring(self, bell: str) -> None:
         self.raw.execute("SELECT pg_notify(%s, '')", (bell,))

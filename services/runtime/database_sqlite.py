@@ -15,6 +15,7 @@ from services.runtime.database import (
     DatabaseDamaged,
     DatabaseUnavailable,
     Row,
+    on_sum,
 )
 
 _BUSY_TIMEOUT_S = 10.0
@@ -81,6 +82,16 @@ class SQLiteConnection:
         self.raw.executemany(
             f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places}) "  # noqa: S608
             f"ON CONFLICT ({', '.join(key)}) {action}",
+            rows,
+        )
+
+    def add(
+        self, table: str, columns: Sequence[str], rows: Sequence[Row], *, adding: Sequence[str]
+    ) -> None:
+        places = ",".join("?" * len(columns))
+        self.raw.executemany(
+            f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places}) "  # noqa: S608
+            f"{on_sum(table, columns, adding)}",
             rows,
         )
 

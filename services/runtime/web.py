@@ -8,19 +8,16 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from types import FrameType
 from typing import Annotated, Any
 
 import msgspec
 import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, Path, Query
-from pydantic import BeforeValidator
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from services.runtime import problems
-from services.runtime.clock import parse_rfc3339
 from services.runtime.contracts import Contract, decode
 from services.runtime.door import Door
 from services.runtime.health import PATHS, Health
@@ -195,35 +192,9 @@ async def _page(
     return Page(limit, after)
 
 
-def _instant(text: str) -> datetime:
-    """A ``+`` that was not escaped in a query arrives as a space."""
-    return parse_rfc3339(text.replace(" ", "+"))
-
-
-Instant = Annotated[datetime, BeforeValidator(_instant)]
-
-
-@dataclass(frozen=True, slots=True)
-class AsOf:
-    """The two times of a question: when it was true, when we knew it. None: now."""
-
-    at: datetime | None
-    known_at: datetime | None
-
-
-async def _as_of(
-    at: Annotated[Instant | None, Query(description="When it was true; left out: now.")] = None,
-    known_at: Annotated[
-        Instant | None, Query(description="When we knew it; left out: now.")
-    ] = None,
-) -> AsOf:
-    return AsOf(at, known_at)
-
-
 # For the signatures of routes; each refuses with 422 and {parameter, code, detail}.
 PathId = Annotated[str, Path(pattern=ID_PATTERN, description="An id that its owner chose.")]
 Paging = Annotated[Page, Depends(_page)]
-Times = Annotated[AsOf, Depends(_as_of)]
 
 
 def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

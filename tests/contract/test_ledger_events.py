@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from services.ledger import history, wire
+from services.runtime.clock import rfc3339
 from services.runtime.contracts import CONTRACTS_DIR, Contract
 
 PUBLISHED = sorted(
@@ -23,7 +24,7 @@ def test_reads_what_was_ever_published_and_writes_it_the_same(path: Path) -> Non
     example = msgspec.json.decode(path.read_bytes())
 
     recorded = history.decode(path.read_bytes())
-    type_, raw = wire.encode(
+    occurred_at, raw = wire.encode(
         recorded.event,
         wire.Story(
             merchant=recorded.merchant,
@@ -39,9 +40,9 @@ def test_reads_what_was_ever_published_and_writes_it_the_same(path: Path) -> Non
         ),
     )
 
-    assert type_ == example["type"]
+    assert rfc3339(occurred_at) == example["time"]
     assert msgspec.json.decode(raw) == example
-    name = type_.removeprefix("stampbook.")
+    name = example["type"].removeprefix("stampbook.")
     assert Contract.of(f"events/{name}").errors(msgspec.json.decode(raw)) == []
 
 

@@ -3,103 +3,20 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
 
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from services.ledger.views import statement
 from services.ledger.views.balances import balances
 from services.ledger.views.story import Moment
-from services.runtime.clock import parse_rfc3339, rfc3339
+from services.runtime.clock import parse_rfc3339
 from services.runtime.database import Database
 from services.runtime.eventlog import EventLog
-from tests.support.databases import migrated
-from tests.support.desk import START, Desk
-
-HOURS = st.integers(-400, 800).map(lambda hours: timedelta(hours=hours))  # events lie on hours too
-POINTS = st.integers(1, 60)
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("award"), POINTS, st.integers(-300, 23), st.integers(1, 400)),
-        st.tuples(st.just("award for ever"), POINTS, st.integers(-300, 23)),
-        st.tuples(st.just("redeem"), POINTS),
-        st.tuples(st.just("reverse"), st.integers(0, 5)),
-        st.tuples(st.just("take back"), POINTS, st.integers(0, 5), st.integers(-300, 23)),
-        st.tuples(st.just("wait"), st.integers(1, 200), st.booleans()),
-    ),
-    max_size=14,
-)
-MOMENTS = st.lists(st.tuples(HOURS, HOURS), min_size=1, max_size=6)
-
-
-class Story:
-    """Lets things happen at a desk."""
-
-    def __init__(self, database: Database) -> None:
-        self.desk = Desk(database)
-        self.awards = 0
-        self.redemptions = 0
-
-    def happen(self, step: tuple[Any, ...]) -> None:
-        match step:
-            case ("award", points, hours, life):
-                self.award(points, hours, timedelta(hours=life))
-            case ("award for ever", points, hours):
-                self.award(points, hours, None)
-            case ("redeem", points):
-                self.redemptions += 1
-                self.desk.send(self.desk.redemption(f"s-{self.redemptions}", points))
-            case ("reverse", number):
-                self.desk.send(self.desk.reversal(f"s-{number}"))
-            case ("take back", points, number, hours):
-                self.take_back(points, number, hours)
-            case ("wait", hours, ticks):
-                self.desk.now += timedelta(hours=hours)
-                if ticks:
-                    self.desk.tick()
-            case _:
-                raise AssertionError(step)
-
-    def award(self, points: int, hours: int, life: timedelta | None) -> None:
-        self.awards += 1
-        earned_at = self.desk.now + timedelta(hours=hours)
-        changes: dict[str, Any] = {
-            "earned_at": rfc3339(earned_at),
-            "expires_at": None if life is None else rfc3339(earned_at + life),
-        }
-        self.desk.send(self.desk.award(points, purchase=f"p-{self.awards}", **changes))
-
-    def take_back(self, points: int, number: int, hours: int) -> None:
-        lot = str(uuid5(NAMESPACE_URL, f"lot of p-{number}"))
-        data = {
-            "merchant": "grocer",
-            "member": "1130",
-            "purchase": f"p-{number}",
-            "return": f"r-{points}",
-            "lot": lot,
-            "unit": "points",
-            "points": points,
-            "returned_at": rfc3339(self.desk.now + timedelta(hours=hours)),
-            "programme": "grocer",
-            "version": 1,
-            "rule": "base",
-            "arithmetic": {
-                "currency": "USD",
-                "per_minor": 100,
-                "points_each": 1,
-                "kept_before_minor": 100 * points,
-                "kept_after_minor": 0,
-                "points_before": points,
-                "points_after": 0,
-            },
-        }
-        id_ = str(uuid5(NAMESPACE_URL, f"{lot} {points} {hours}"))
-        self.desk.send(self.desk.command("take-back", id_, data, source="/rewards"))
+from tests.support.desk import START
+from tests.support.story import MOMENTS, STEPS, told
 
 
 class OnPaper:
@@ -167,14 +84,8 @@ def shown_balance(database: Database, moment: Moment, *, now: datetime) -> int:
 def test_a_balance_is_what_was_true_then_as_far_as_was_known(
     steps: list[tuple[Any, ...]], moments: list[tuple[timedelta, timedelta]]
 ) -> None:
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        migrated(f"sqlite:///{folder}/test.db", "services.ledger") as database,
-    ):
-        story = Story(database)
-        for step in steps:
-            story.happen(step)
-        now = story.desk.now
+    with told(steps) as desk:
+        database, now = desk.database, desk.now
 
         for at, known_at in [*((START + a, START + b) for a, b in moments), (now, now)]:
             moment = Moment(at, known_at)
@@ -189,15 +100,9 @@ def test_a_balance_is_what_was_true_then_as_far_as_was_known(
 def test_the_changes_of_a_statement_sum_to_the_balance_when_nothing_is_due(
     steps: list[tuple[Any, ...]],
 ) -> None:
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        migrated(f"sqlite:///{folder}/test.db", "services.ledger") as database,
-    ):
-        story = Story(database)
-        for step in steps:
-            story.happen(step)
-        story.desk.tick()
-        now = story.desk.now
+    with told(steps) as desk:
+        desk.tick()
+        database, now = desk.database, desk.now
 
         with database.read() as connection:
             found = statement.entries(

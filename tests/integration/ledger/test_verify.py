@@ -67,6 +67,8 @@ def test_one_changed_byte_is_found_where_it_is(desk: Desk, position: int) -> Non
         ("UPDATE lots SET member = 'evil' WHERE position = 2", 6, "balance"),
         ("UPDATE lots SET expires_at = expires_at + 1 WHERE position = 2", 6, "balance"),
         ("UPDATE lots SET touched = 2 WHERE position = 2", 6, "balance"),
+        ("UPDATE movements SET points = 7 WHERE grain = 2 AND account = 'owed'", 6, "totals"),
+        ("UPDATE settlements SET redeemed = 7 WHERE minute = -1", 6, "totals"),
         ("DELETE FROM outcomes WHERE first_position = 3", 6, "outcomes"),
     ],
 )

@@ -67,6 +67,18 @@ def test_upsert_adds_and_overwrites(database: Database) -> None:
     assert places(database) == [("a", 0, 9), ("b", 0, 1)]
 
 
+@pytest.mark.parametrize("count", [1, 200])
+def test_adding_sums_up_what_is_there_already(database: Database, count: int) -> None:
+    rows = [("a", number, 7, 1) for number in range(count)]
+
+    for _ in range(2):
+        with database.write() as connection:
+            connection.add("positions", PLACES, rows, adding=("next_offset", "last_position"))
+            connection.add("positions", PLACES, [], adding=("next_offset", "last_position"))
+
+    assert places(database) == [("a", number, 14) for number in range(count)]
+
+
 def test_upsert_writes_columns_that_are_null_throughout(database: Database) -> None:
     columns = ("command", "fingerprint", "outcome", "code", "first_position", "event_count")
     row = (b"c" * 16, b"f", "recorded", None, 1, 1)

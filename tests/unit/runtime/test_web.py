@@ -8,6 +8,7 @@ import httpx
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 
+from services.runtime.as_of import Times
 from services.runtime.auth import Principal, Role, authenticated
 from services.runtime.contracts import Contract
 from services.runtime.health import Health
@@ -16,7 +17,6 @@ from services.runtime.web import (
     NDJSON,
     Paging,
     PathId,
-    Times,
     answer,
     application,
     body,
@@ -214,6 +214,13 @@ async def test_pages_and_times_are_read(plus: str) -> None:
         "page": {"limit": 1000, "after": "42"},
         "times": {"at": "2017-01-01T12:30:27+01:00", "known_at": "2018-01-01T00:00:00Z"},
     }
+
+
+@pytest.mark.parametrize("year", ["0999", "9000"])
+async def test_an_instant_that_no_answer_could_repeat_is_refused(year: str) -> None:
+    response = await read_page(f"at={year}-01-01T12:00:00Z")
+
+    assert response.json()["errors"][0]["parameter"] == "at"
 
 
 async def test_every_bad_parameter_is_named_at_once() -> None:

@@ -1,0 +1,165 @@
+"""What all events have moved, by account and by pair of merchants, summed as it happens."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from services.ledger.domain.events import Event
+from services.ledger.domain.postings import Account, Posting, postings
+from services.ledger.wire import Times
+from services.runtime.clock import micros
+from services.runtime.database import Connection, Row
+
+MINUTE_US = 60_000_000
+MINUTES_A_DAY = 1_440
+WHOLE_MONTH = -1  # stands for the minute in the row of a month's sum
+MOVEMENTS = ("grain", "happened", "recorded", "unit", "account", "points")
+SETTLEMENTS = (
+    "month",
+    "minute",
+    "issuer",
+    "redeemer",
+    "unit",
+    "concerns",
+    "issued",
+    "redeemed",
+    "reversed",
+)
+
+
+@dataclass(slots=True)
+class Settled:
+    """What one merchant issued and another took."""
+
+    issued: int = 0
+    redeemed: int = 0
+    reversed: int = 0
+
+
+@dataclass(slots=True)
+class Totals:
+    """Of one batch, or of a whole log."""
+
+    # By unit, account, and the minutes in which it happened and was recorded.
+    moved: defaultdict[tuple[str, str, int, int], int] = field(
+        default_factory=lambda: defaultdict(int)
+    )
+    # By the minute of recording, its month, the month concerned, issuer, redeemer and unit.
+    settled: defaultdict[tuple[int, str, str, str, str, str], Settled] = field(
+        default_factory=lambda: defaultdict(Settled)
+    )
+
+    def note(self, event: Event, *, merchant: str, times: Times) -> None:
+        """Add what an event moves."""
+        moved = postings(event)
+        if not moved:
+            return
+        unit: str = event.unit  # type: ignore[union-attr]  # what moves points has a unit
+        recorded = minute_of(times.recorded_at)
+        happened = min(minute_of(times.occurred_at), recorded)
+        between: list[Posting] = []
+        for posting in moved:
+            self.moved[unit, posting.account, happened, recorded] += posting.points
+            if posting.account in _SETTLING:
+                between.append(posting)
+        if between:
+            concerned = getattr(event, "redeemed_at", None) or times.occurred_at
+            concerned = min(concerned, times.recorded_at)
+            place = (recorded, month_of(times.recorded_at), month_of(concerned))
+            self._settle(place, between, merchant=merchant, unit=unit)
+
+    def _settle(
+        self,
+        place: tuple[int, str, str],
+        sides: Sequence[Posting],
+        *,
+        merchant: str,
+        unit: str,
+    ) -> None:
+        own = self.settled[*place, merchant, merchant, unit]
+        for posting in sides:
+            if posting.account is Account.ISSUED:
+                own.issued -= posting.points
+            elif posting.account is Account.REDEEMED:
+                _spend(own, posting.points)
+            elif posting.merchant is not None:  # the issuer's side; the other is ours
+                _spend(self.settled[*place, posting.merchant, merchant, unit], -posting.points)
+                _unspend(own, -posting.points)
+
+    def movement_rows(self) -> list[Row]:
+        """At every grain."""
+        sums: defaultdict[tuple[int, int, int, str, str], int] = defaultdict(int)
+        for (unit, account, happened, recorded), points in self.moved.items():
+            day = happened // MINUTES_A_DAY
+            sums[0, happened, recorded, unit, account] += points
+            sums[1, day, recorded, unit, account] += points
+            sums[2, day, recorded // MINUTES_A_DAY, unit, account] += points
+        return [(*key, points) for key, points in sums.items() if points]
+
+    def settlement_rows(self) -> list[Row]:
+        """By minute, and for the whole month."""
+        sums: defaultdict[tuple[str, int, str, str, str, str], Settled] = defaultdict(Settled)
+        for (minute, month, concerns, issuer, redeemer, unit), some in self.settled.items():
+            for each in (minute, WHOLE_MONTH):
+                whole = sums[month, each, issuer, redeemer, unit, concerns]
+                whole.issued += some.issued
+                whole.redeemed += some.redeemed
+                whole.reversed += some.reversed
+        return [
+            (*key, some.issued, some.redeemed, some.reversed)
+            for key, some in sums.items()
+            if some.issued or some.redeemed or some.reversed
+        ]
+
+
+_SETTLING = (Account.ISSUED, Account.REDEEMED, Account.OWED_BETWEEN_MERCHANTS)
+
+
+def save_totals(connection: Connection, totals: Totals) -> None:
+    """Add a batch's to what is kept."""
+    connection.add("movements", MOVEMENTS, totals.movement_rows(), adding=MOVEMENTS[-1:])
+    connection.add("settlements", SETTLEMENTS, totals.settlement_rows(), adding=SETTLEMENTS[-3:])
+
+
+def difference(connection: Connection, totals: Totals) -> str | None:
+    """Where what is kept differs from these, if anywhere; ``totals`` are of the whole log."""
+    kept_of: Mapping[str, tuple[Sequence[str], list[Row], int]] = {
+        "movements": (MOVEMENTS, totals.movement_rows(), 1),
+        "settlements": (SETTLEMENTS, totals.settlement_rows(), 3),
+    }
+    for table, (columns, expected, adding) in kept_of.items():
+        found = connection.rows(f"SELECT {', '.join(columns)} FROM {table}")  # noqa: S608
+        # What cancelled out is nothing, kept or not.
+        kept = {row for row in found if any(row[-adding:])}
+        wrong = kept ^ set(expected)
+        if wrong:
+            return f"{table} hold a sum that the log does not add up to, at {min(wrong)[:-adding]}"
+    return None
+
+
+def minute_of(at: datetime) -> int:
+    """Whole minutes since 1970, UTC."""
+    return micros(at) // MINUTE_US
+
+
+def month_of(at: datetime) -> str:
+    """The month in UTC."""
+    return at.astimezone(UTC).strftime("%Y-%m")
+
+
+def _spend(settled: Settled, points: int) -> None:
+    if points > 0:
+        settled.redeemed += points
+    else:
+        settled.reversed -= points
+
+
+def _unspend(settled: Settled, points: int) -> None:
+    """Another's points are in the sum of all that were spent; they are not one's own."""
+    if points > 0:
+        settled.redeemed -= points
+    else:
+        settled.reversed += points
