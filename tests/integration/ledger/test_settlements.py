@@ -45,6 +45,8 @@ def by_hand(desk: Desk) -> dict[Key, Counter[str]]:
                 for part in data["lots"]:
                     key = (month, concerned, issuers[part["lot"]], merchant)
                     sums[key]["reversed"] += part["points"]
+            case _:
+                pass  # nobody owes another merchant for it
     return dict(sums)
 
 
