@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, PositiveInt
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
 from services.runtime.checkpoints import Notary, read_keys
@@ -34,6 +34,10 @@ class LedgerSettings(RuntimeSettings):
         repr=False,
         validation_alias="STAMPBOOK_ADMIN_KEY",
         description="The operator's key; empty: only keys made with `stampbook keys` are known.",
+    )
+    lease_s: PositiveFloat = Field(
+        default=3.0,
+        description="How long a process that vanished keeps others from taking over its work.",
     )
     batch_size_max: PositiveInt = Field(
         default=2_000, description="Commands that the writer decides in one transaction."

@@ -75,6 +75,15 @@ class Connection(Protocol):
     def ring(self, bell: str) -> None:
         """Wake everyone who listens to this bell, when and if this transaction commits."""
 
+    def holder_of(self, table: str, column: str, value: str) -> int | None:
+        """The connection whose open transaction has changed this row: a name for ``cut_off``.
+
+        None: nobody, or the database cannot tell. Does not wait for that transaction.
+        """
+
+    def cut_off(self, holder: int) -> None:
+        """Close another connection, soon; its transaction is undone."""
+
     def savepoint(self) -> AbstractContextManager[None]:
         """A part that is undone by itself when its block raises.
 

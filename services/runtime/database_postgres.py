@@ -108,6 +108,17 @@ class PostgresConnection:
     def ring(self, bell: str) -> None:
         self.raw.execute("SELECT pg_notify(%s, '')", (bell,))
 
+    def holder_of(self, table: str, column: str, value: str) -> int | None:
+        row = self.row(
+            f"SELECT pid FROM {table} AS held JOIN pg_locks ON locktype = 'transactionid' "  # noqa: S608
+            f"AND granted AND transactionid = held.xmax WHERE {column} = :value",
+            {"value": value},
+        )
+        return None if row is None else int(row[0])
+
+    def cut_off(self, holder: int) -> None:
+        self.raw.execute("SELECT pg_terminate_backend(%s)", (holder,))
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         try:

@@ -7,6 +7,7 @@ older one fails. (Kafka's own group generations cannot do this, see docs/adr/.)
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +15,7 @@ from datetime import timedelta
 from services.runtime.clock import Clock, micros
 from services.runtime.database import Connection, Database
 
+_LOG = logging.getLogger(__name__)
 _TAKE = """
 INSERT INTO owners (name, epoch, owner, lease_until) VALUES (:name, 1, :owner, :lease_until)
 ON CONFLICT (name) DO UPDATE
@@ -23,6 +25,9 @@ WHERE owners.lease_until <= :now OR owners.owner = :owner
 _EXTEND = """
 UPDATE owners SET lease_until = :lease_until WHERE name = :name AND epoch = :epoch
 """
+_HELD = "SELECT owner, lease_until FROM owners WHERE name = :name"
+_LEASES_UNTIL_CUT_OFF = 2  # after the end of one: a slow transaction is not a dead one
+_MICROSECOND = timedelta(microseconds=1)
 _SAVE_COLUMNS = ("name", "partition", "next_offset", "last_position")
 
 
@@ -60,6 +65,8 @@ class Ownership:
 
     def acquire(self, name: str) -> Term | None:
         """Become the owner, or None while another's lease runs."""
+        if not self._is_free(name):
+            return None
         with self._database.write() as connection:
             now = self._clock()
             taken = connection.execute(
@@ -77,6 +84,25 @@ class Ownership:
                 "SELECT epoch FROM owners WHERE name = :name", {"name": name}
             )
         return Term(name, epoch)
+
+    def _is_free(self, name: str) -> bool:
+        """Whether it may be taken now; asks without waiting for the owner's transaction.
+
+        An owner that stands still inside one holds the row for as long as its connection lives, and
+        inside COPY no timeout of the database reaches it. So it is disconnected.
+        """
+        with self._database.read() as connection:
+            held = connection.row(_HELD, {"name": name})
+            if held is None or held[0] == self.owner:
+                return True
+            late = micros(self._clock()) - held[1]
+            if late < 0:
+                return False
+            holder = connection.holder_of("owners", "name", name)
+            if holder is not None and late >= _LEASES_UNTIL_CUT_OFF * (self.lease // _MICROSECOND):
+                _LOG.warning("cuts off who stands still", extra={"owner": held[0], "owned": name})
+                connection.cut_off(holder)
+        return holder is None
 
     def confirm(self, connection: Connection, term: Term) -> None:
         """Extend the lease inside a transaction; whoever takes over waits for its end.

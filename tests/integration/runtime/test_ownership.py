@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.runtime.database import Database
-from services.runtime.ownership import Fenced, Ownership, Place, load_places, save_places
+from services.runtime.database import Database, DatabaseUnavailable, open_database
+from services.runtime.migrations import migrate
+from services.runtime.ownership import Fenced, Ownership, Place, Term, load_places, save_places
+from tests.support.eventually import eventually
 
 LEASE = timedelta(seconds=10)
 
@@ -64,6 +67,31 @@ def test_who_was_taken_over_cannot_commit(
         one.confirm(connection, stalled)
     with database.read() as connection:
         assert load_places(connection, "writer") == {}
+
+
+@pytest.mark.postgres
+def test_who_stands_still_inside_a_transaction_is_cut_off(
+    fresh_postgres: str, hands: Hands
+) -> None:
+    with closing(open_database(fresh_postgres)) as database:
+        migrate(database, "services.ledger")
+        one = Ownership(database, hands, owner="one", lease=LEASE)
+        two = Ownership(database, hands, owner="two", lease=LEASE)
+        term = one.acquire("writer")
+        assert term is not None
+
+        with pytest.raises(DatabaseUnavailable), database.write() as connection:
+            one.confirm(connection, term)
+            save_places(connection, "writer", {0: Place(99)})
+            hands.now += LEASE
+            while_it_may_be_slow = two.acquire("writer")
+            hands.now += 2 * LEASE
+            next_term = Term("writer", term.epoch + 1)
+            eventually(lambda: two.acquire("writer") == next_term)
+
+        assert while_it_may_be_slow is None
+        with database.read() as connection:
+            assert load_places(connection, "writer") == {}
 
 
 def test_renewing_keeps_it(one: Ownership, two: Ownership, hands: Hands) -> None:
