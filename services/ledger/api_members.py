@@ -65,12 +65,15 @@ def routes(database: Database, clock: Clock, keys: Keys) -> APIRouter:
         "/members/{member}/lots",
         responses=gives({200: ("The lots.", "answers/lots")}, {404: "unknown-member"}),
     )
-    def get_lots(_: reader, member: PathId, page: Paging) -> Response:
+    def get_lots(_: reader, member: PathId, page: Paging, times: Times) -> Response:
         """Every lot that the member earned, in the order of earning; spent and ended ones too."""
-        after = _place(page)
+        now = clock()
+        after, moment = _place(page), _moment(times, now)
         with database.read() as connection:
             _check_known(connection, member)
-            found = statement.lots(connection, member, after=after, limit=page.limit, now=clock())
+            found = statement.lots(
+                connection, member, after=after, limit=page.limit, moment=moment, now=now
+            )
         return _page(found)
 
     return router

@@ -10,8 +10,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from services.ledger.domain.events import PointsEarned
 from services.ledger.views import story
+from services.ledger.views.past import fold
 from services.ledger.wire import stream_of
 from services.runtime.clock import NEVER_US, micros, rfc3339
 from services.runtime.database import Connection
@@ -70,22 +70,12 @@ def _now(connection: Connection, member: str, *, at: datetime) -> dict[str, _Uni
 
 def _then(connection: Connection, member: str, moment: story.Moment) -> dict[str, _Unit]:
     """From the log: every movement that had happened by then and was known by then."""
-    ends: dict[str, datetime | None] = {}
-    moved: defaultdict[tuple[str, str | None], int] = defaultdict(int)
-    for _, recorded in story.read(connection, member):
-        event = recorded.event
-        if not moment.covers(recorded):
-            continue
-        if isinstance(event, PointsEarned):
-            ends[event.lot] = event.expires_at
-        for posting in story.movements(event):
-            unit: str = event.unit  # type: ignore[union-attr]  # what moves points has a unit
-            moved[unit, posting.lot] += posting.points
+    past = fold(connection, member, moment)
     units: defaultdict[str, _Unit] = defaultdict(_Unit)
-    for (name, lot), points in moved.items():
+    for (name, _, lot), points in past.points.items():
         # A return that was told late may have taken points of a lot that was earned only later:
         # without the lot they are missing like any debt.
-        end = ends.get(lot) if lot is not None else None
+        end = past.ends.get(lot) if lot is not None else None
         units[name].add(points, end, at=moment.at)
     return units
 

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from services.ledger.domain.account import Lot
 from services.ledger.domain.events import PointsEarned
+from services.ledger.domain.postings import Account
 from services.ledger.history import Recorded
-from services.ledger.store.lots import StoredLot, load_lots
+from services.ledger.store.lots import load_lots
 from services.ledger.views import story
+from services.ledger.views.past import Past, fold
 from services.ledger.wire import NAMES
 from services.runtime.clock import rfc3339
 from services.runtime.database import Connection
 
+_EARNED = ["points.earned"]
 _NAMED = ("purchase", "redemption", "lot")  # what an event may name, as the statement shows it
 
 
@@ -45,16 +47,43 @@ def entries(
     return _slice(list(islice(wanted, limit + 1)), limit)
 
 
-def lots(connection: Connection, member: str, *, after: int, limit: int, now: datetime) -> Slice:
-    """Every lot that the member earned, spent and ended ones too."""
-    earned = story.read(connection, member, after=after, names=["points.earned"])
-    page = list(islice(earned, limit + 1))
-    stored = load_lots(
-        connection,
-        [recorded.event.lot for _, recorded in page if isinstance(recorded.event, PointsEarned)],
+def lots(
+    connection: Connection,
+    member: str,
+    *,
+    after: int,
+    limit: int,
+    moment: story.Moment,
+    now: datetime,
+) -> Slice:
+    """Every lot that the member had earned, spent and ended ones too."""
+    is_now = moment.at >= now and moment.known_at >= now
+    earned = (
+        (version, recorded)
+        for version, recorded in story.read(connection, member, after=after, names=_EARNED)
+        if is_now or moment.covers(recorded)
     )
-    lines = [(version, _lot(recorded, stored, now=now)) for version, recorded in page]
+    page = list(islice(earned, limit + 1))
+    if is_now:
+        left = _left_now(connection, [recorded for _, recorded in page])
+    else:
+        left = _left_then(fold(connection, member, moment))
+    lines = [(version, _lot(recorded, left, at=moment.at)) for version, recorded in page]
     return _slice(lines, limit)
+
+
+def _left_now(connection: Connection, page: Sequence[Recorded]) -> dict[str, int]:
+    """By lot, what is left of it."""
+    names = [each.event.lot for each in page if isinstance(each.event, PointsEarned)]
+    return {lot: stored.lot.points_left for lot, stored in load_lots(connection, names).items()}
+
+
+def _left_then(past: Past) -> dict[str, int]:
+    return {
+        lot: points
+        for (_, account, lot), points in past.points.items()
+        if lot is not None and account is Account.AVAILABLE
+    }
 
 
 def entry(recorded: Recorded) -> dict[str, object]:
@@ -79,17 +108,18 @@ def entry(recorded: Recorded) -> dict[str, object]:
     return line
 
 
-def _lot(recorded: Recorded, stored: dict[str, StoredLot], *, now: datetime) -> dict[str, object]:
+def _lot(recorded: Recorded, left: dict[str, int], *, at: datetime) -> dict[str, object]:
     earned = recorded.event
     assert isinstance(earned, PointsEarned)
-    lot = stored[earned.lot].lot
+    points_left = left[earned.lot]
+    has_ended = earned.expires_at is not None and earned.expires_at <= at
     return {
         "lot": earned.lot,
         "entry": recorded.event_id,
         "unit": earned.unit,
         "points": earned.points,
-        "available": lot.points_available(at=now),
-        "state": _state(lot, now=now),
+        "available": 0 if has_ended else points_left,
+        "state": "ended" if has_ended else "open" if points_left else "spent",
         "merchant": recorded.merchant,
         "purchase": earned.purchase,
         "programme": earned.origin.programme,
@@ -98,12 +128,6 @@ def _lot(recorded: Recorded, stored: dict[str, StoredLot], *, now: datetime) -> 
         "earned_at": rfc3339(earned.earned_at),
         "expires_at": None if earned.expires_at is None else rfc3339(earned.expires_at),
     }
-
-
-def _state(lot: Lot, *, now: datetime) -> str:
-    if lot.expires_at is not None and lot.expires_at <= now:
-        return "ended"
-    return "open" if lot.points_left else "spent"
 
 
 def _slice(lines: list[tuple[int, dict[str, object]]], limit: int) -> Slice:

@@ -25,12 +25,14 @@ class OnPaper:
     def __init__(self) -> None:
         self.in_lots: defaultdict[str, int] = defaultdict(int)
         self.ends: dict[str, datetime] = {}
+        self.earned: set[str] = set()
         self.debt = 0
 
     def note(self, name: str, data: dict[str, Any]) -> None:
         match name:
             case "earned":
                 self.in_lots[data["lot"]] += data["points"]
+                self.earned.add(data["lot"])
                 if data["expires_at"]:
                     self.ends[data["lot"]] = parse_rfc3339(data["expires_at"])
             case "restored":
@@ -53,11 +55,18 @@ class OnPaper:
             self.in_lots[part["lot"]] += direction * part["points"]
 
     def worth(self, at: datetime) -> int:
-        ended = {lot for lot, end in self.ends.items() if end <= at}
+        ended = self.ended(at)
         return sum(p for lot, p in self.in_lots.items() if lot not in ended) - self.debt
+
+    def ended(self, at: datetime) -> set[str]:
+        return {lot for lot, end in self.ends.items() if end <= at}
 
 
 def naive_balance(database: Database, *, at: datetime, known_at: datetime) -> int:
+    return on_paper(database, at=at, known_at=known_at).worth(at)
+
+
+def on_paper(database: Database, *, at: datetime, known_at: datetime) -> OnPaper:
     with database.read() as connection:
         log = EventLog(database).page(connection, after=0, limit=1_000_000)
     paper = OnPaper()
@@ -67,7 +76,23 @@ def naive_balance(database: Database, *, at: datetime, known_at: datetime) -> in
         happened_at = min(parse_rfc3339(event["time"]), recorded_at)
         if recorded_at <= known_at and happened_at <= at:
             paper.note(event["type"].split(".")[2], event["data"])
-    return paper.worth(at)
+    return paper
+
+
+def naive_lots(database: Database, *, at: datetime, known_at: datetime) -> dict[str, int]:
+    """What every lot held that had been earned."""
+    paper = on_paper(database, at=at, known_at=known_at)
+    return {
+        lot: 0 if lot in paper.ended(at) else points
+        for lot, points in paper.in_lots.items()
+        if lot in paper.earned
+    }
+
+
+def shown_lots(database: Database, moment: Moment, *, now: datetime) -> dict[str, int]:
+    with database.read() as connection:
+        found = statement.lots(connection, "1130", after=0, limit=1_000, moment=moment, now=now)
+    return {str(line["lot"]): int(str(line["available"])) for line in found.items}
 
 
 def shown_balance(database: Database, moment: Moment, *, now: datetime) -> int:
@@ -81,7 +106,7 @@ def shown_balance(database: Database, moment: Moment, *, now: datetime) -> int:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(STEPS, MOMENTS)
-def test_a_balance_is_what_was_true_then_as_far_as_was_known(
+def test_balance_and_lots_are_what_was_true_then_as_far_as_was_known(
     steps: list[tuple[Any, ...]], moments: list[tuple[timedelta, timedelta]]
 ) -> None:
     with told(steps) as desk:
@@ -91,6 +116,9 @@ def test_a_balance_is_what_was_true_then_as_far_as_was_known(
             moment = Moment(at, known_at)
 
             assert shown_balance(database, moment, now=now) == naive_balance(
+                database, at=at, known_at=known_at
+            ), (at, known_at)
+            assert shown_lots(database, moment, now=now) == naive_lots(
                 database, at=at, known_at=known_at
             ), (at, known_at)
 
