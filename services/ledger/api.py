@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from services.ledger import (
     api_batches,
+    api_cards,
     api_commands,
     api_dead_letters,
     api_events,
@@ -38,6 +39,7 @@ def routes(*, database: Database, producer: Producer, keys: StoredKeys, rules: R
         api_members.routes(database, rules.clock, keys),
         api_purchases.routes(database, keys),
         api_reports.routes(database, rules.clock, keys),
+        api_cards.routes(database, keys),
         api_events.routes(database, Bell(database, BELL), keys),
         api_dead_letters.routes(database, producer, keys),
         api_keys.routes(keys),

@@ -10,10 +10,10 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.ledger.api_commands import WRITERS, check_merchant
+from services.ledger.api_commands import WRITERS, asked, check_merchant, check_role
 from services.ledger.api_outcomes import id_reused, shown
 from services.ledger.intake import Command, Malformed, Rules, command
-from services.ledger.kinds import FROM_OUTSIDE
+from services.ledger.kinds import FROM_OUTSIDE, KINDS
 from services.ledger.reception import Reception, Taken
 from services.runtime.auth import Keys, Principal, acting_merchant, authenticated
 from services.runtime.contracts import Contract, NotJson, decode
@@ -131,6 +131,8 @@ def _read(raw: bytes, sender: _Sender) -> Command | _BadLine:
         wanted = _command(name, line, sender)
     except Malformed as bad:
         errors += bad.errors
+    except Problem as problem:
+        return _BadLine(problem, _readable(name))
     if errors or wanted is None:
         return _BadLine(invalid(errors), _readable(name))
     return wanted
@@ -150,10 +152,11 @@ def _command(name: dict[str, Any], line: dict[str, Any], sender: _Sender) -> Com
     type_, id_ = name.get("type"), name.get("id")
     if type_ not in FROM_OUTSIDE:
         return None
+    check_role(sender.who, KINDS[type_])
     wanted = command(
         sender.merchant,
         type_,
-        id_ if isinstance(id_, str) else "",
+        asked(KINDS[type_], id_) if isinstance(id_, str) else "",
         line,
         rules=sender.rules,
         traceparent=sender.traceparent,

@@ -3,19 +3,21 @@
 import asyncio
 from dataclasses import dataclass
 from typing import Annotated, Any
+from uuid import uuid4  # noqa: TID251  # this is a door
 
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
 from services.ledger.api_outcomes import declined, id_reused, shown
+from services.ledger.domain.errors import Refused
 from services.ledger.intake import Command, Malformed, Rules, command
-from services.ledger.kinds import KINDS
+from services.ledger.kinds import KINDS, Kind
 from services.ledger.reception import Reception, Taken
 from services.runtime.auth import Keys, Principal, Role, acting_merchant, authenticated
 from services.runtime.contracts import FieldError, decode
 from services.runtime.openapi import MERCHANT, PREFER, gives, takes
-from services.runtime.problems import invalid
+from services.runtime.problems import Problem, invalid
 from services.runtime.web import PathId, answer, body, prefer_wait_s, traceparent
 
 WRITERS = (Role.TILL, Role.MERCHANT, Role.OPERATOR)
@@ -50,6 +52,16 @@ def routes(reception: Reception, rules: Rules, keys: Keys) -> APIRouter:
         """Give points back to the very lots, each with its own end. Once per redemption."""
         return await put(request, who, "reversal", redemption_id)
 
+    @router.put("/purchases/{purchase_id}/claim", **_says("claim"))
+    async def put_claim(request: Request, who: writer, purchase_id: PathId) -> Response:
+        """Make a stranger's purchase a member's, once; it earns what it would have on its day."""
+        return await put(request, who, "claim", purchase_id)
+
+    @router.put("/cards/{number}", **_says("card"))
+    async def put_card(request: Request, who: writer, number: PathId) -> Response:
+        """Let a card's number lead to a member, for good; or block it, for good."""
+        return await put(request, who, "card", number)
+
     return router
 
 
@@ -71,6 +83,8 @@ class _Door:
         merchant = acting_merchant(request, who)
         trace = traceparent(request)
         kind = KINDS[type_]
+        check_role(who, kind)
+        id_ = asked(kind, id_)
         is_empty = kind.is_empty_allowed and _is_empty(request)
         raw = b"{}" if is_empty else await body(request)
 
@@ -84,9 +98,32 @@ class _Door:
             wanted = await asyncio.to_thread(read) if is_large else read()
         except Malformed as bad:
             raise invalid(bad.errors) from None
+        try:
+            await self.reception.check_card(wanted)
+        except Refused as refusal:
+            error = FieldError(pointer="/card", code=refusal.code, detail=str(refusal))
+            raise invalid([error]) from None
         wait_s = prefer_wait_s(request, kind.waits_s)
         [taken] = await self.reception.take([wanted], wait_s=wait_s)
         return _answered(taken, is_waiting=wait_s is not None)
+
+
+def asked(kind: Kind, id_: str) -> str:
+    """The whole id of a command: of what asks for a state, each time of asking is one of its own.
+
+    So a claim that was refused since its purchase had not arrived may be asked again.
+    """
+    return f"{id_}/{uuid4().hex}" if kind.asks_for_state and "/" not in id_ else id_
+
+
+def check_role(who: Principal, kind: Kind) -> None:
+    """Not everything is for tills.
+
+    Raises:
+        Problem: 403 ``role-not-allowed``.
+    """
+    if who.role is Role.TILL and not kind.is_for_tills:
+        raise Problem(403, "role-not-allowed", f"no {kind.name} for a key of role {who.role}")
 
 
 def check_merchant(who: Principal, wanted: Command) -> None:

@@ -24,7 +24,7 @@ _PATH_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._~-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._~-]{0
 _TITLES = {refused.code: refused.__doc__ for refused in Refused.__subclasses__()}
 
 OutcomeId = Annotated[
-    str, Path(pattern=_PATH_PATTERN, description="The command's id; PURCHASE/RETURN for a return.")
+    str, Path(pattern=_PATH_PATTERN, description="The command's id: as Location named it.")
 ]
 
 
@@ -65,7 +65,9 @@ def routes(reception: Reception, keys: Keys, database: Database) -> APIRouter:
 
 
 def shown(type_: str, id_: str, outcome: Outcome | None) -> dict[str, object]:
-    """An outcome; None: accepted, and not decided yet."""
+    """An outcome; None: accepted, and not decided yet. Of many askings the answer is the same."""
+    if KINDS[type_].asks_for_state:
+        id_ = id_.partition("/")[0]
     if outcome is None:
         return {"type": type_, "id": id_, "outcome": "accepted", "positions": []}
     line: dict[str, object] = {"type": type_, "id": id_, "outcome": outcome.outcome}

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from services.ledger import history, wire
 from services.ledger.books import Books
+from services.ledger.cards import member_of, put_card, resolved
+from services.ledger.claims import claim_purchase
 from services.ledger.domain import account
 from services.ledger.domain.errors import (
     NothingToDo,
@@ -43,14 +46,18 @@ def fetch(books: Books, commands: Sequence[Command]) -> None:
         of_type[command.type].append(command)
     books.fetch_outcomes(
         [command.key for command in commands]
-        + [purchase_key(command) for command in of_type["return"]]
+        + [purchase_key(command) for command in (*of_type["return"], *of_type["claim"])]
+    )
+    books.belongings.fetch(
+        cards=[number for command in commands if (number := _card_named(command)) is not None],
+        purchases=[purchase_key(each) for each in (*of_type["return"], *of_type["claim"])],
     )
     books.fetch_waiting([command.key for command in of_type["purchase"]])
-    books.fetch_accounts(_story(command).stream for command in of_type["purchase"])
+    members = ((command, member_of(books, command)) for command in commands)
     books.fetch_accounts(
-        wire.stream_of(command.data["member"])
-        for command in commands
-        if command.type in ("award", "take-back", "redemption", "expiry")
+        _story(command).stream if member is None else wire.stream_of(member)
+        for command, member in members
+        if member is not None or command.type == "purchase"
     )
     books.fetch_lots(
         [
@@ -73,7 +80,7 @@ def decide(books: Books, command: Command) -> None:
             raise IdReused(f"{command.type} {command.id} was sent before with other content")
         return
     try:
-        outcome = _DECIDERS[command.type](books, command)
+        outcome = _DECIDERS[command.type](books, resolved(books, command))
     except Refused as refusal:
         outcome = Outcome(command.fingerprint, "declined", refusal.code, str(refusal))
     books.conclude(command.key, outcome)
@@ -107,6 +114,7 @@ def _redeem(books: Books, command: Command) -> Outcome:
         purchase=command.data.get("purchase"),
         now=books.now,
     )
+    event = replace(event, card=command.data.get("card"))
     return books.record(_story(command), [event], command.fingerprint)
 
 
@@ -179,11 +187,19 @@ _DECIDERS: dict[str, Callable[[Books, Command], Outcome]] = {
     "return": record_return,
     "redemption": _redeem,
     "reversal": _reverse,
+    "claim": claim_purchase,
+    "card": put_card,
     "award": _award,
     "take-back": _take_back,
     "expiry": _expire,
     "lapse": lapse,
 }
+
+
+def _card_named(command: Command) -> str | None:
+    """The card that it is about, or that stands for its member."""
+    number: str | None = command.about if command.type == "card" else command.data.get("card")
+    return number
 
 
 def _own_lot(books: Books, command: Command) -> StoredLot:

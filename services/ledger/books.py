@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.ledger import history, wire
+from services.ledger.belongings import Belongings
 from services.ledger.cache import Cache
 from services.ledger.changes import Changes
 from services.ledger.domain import postings as sides
@@ -53,6 +54,7 @@ class Books:
     ) -> None:
         self.now = now
         self.head = head
+        self.belongings = Belongings(connection)
         self._connection = connection
         self._log = log
         self._cache = cache
@@ -204,6 +206,7 @@ class Books:
 
     def write(self) -> Head:
         """Put everything down; returns the new end of the log."""
+        self.belongings.write()
         return self._changes.write(self._connection, self._log, self.head)
 
     def enter(
@@ -217,9 +220,10 @@ class Books:
         self.follow(story, event, times, position)
 
     def follow(self, story: Story, event: Event, times: wire.Times, position: int) -> None:
-        """Move the points that an event of the log moves; rebuilding does only this."""
+        """Move what an event of the log moves; rebuilding does only this."""
         account = self.account(story.stream)
         self._changes.totals.note(event, merchant=story.merchant, times=times)
+        self.belongings.note(event, story, position)
         if isinstance(event, PointsEarned):
             self._open_lot(event, story, position)
             if event.unit not in account.owed:
@@ -290,9 +294,7 @@ class Books:
             if stored is not None and stored.lot.points_available(at=self.now) > 0
         ]
         lots.sort(key=lambda lot: lot.spending_order)
-        if shelf.is_complete:
-            return lots
-        if shelf.last is None:
-            return []
+        if shelf.is_complete or shelf.last is None:
+            return lots if shelf.is_complete else []
         last = shelf.last.lot.spending_order
         return [lot for lot in lots if lot.spending_order <= last]

@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 
 from services.ledger.domain.events import (
+    CardBlocked,
+    CardIssued,
     Event,
     LotPoints,
     Origin,
@@ -19,6 +21,7 @@ from services.ledger.domain.events import (
     PointsRepaid,
     PointsRestored,
     PointsTakenBack,
+    PurchaseClaimed,
     PurchaseRecorded,
     ReturnRecorded,
 )
@@ -26,6 +29,14 @@ from services.ledger.domain.purchase import SHIPPING, Part, Purchase
 from services.ledger.wire import PREFIX, SUFFIX
 from services.runtime.clock import parse_rfc3339
 from services.runtime.contracts import canonical
+
+_OF_A_CLAIM = (
+    "purchase",
+    "recorded_at",
+    "returned",
+    "returned_minor",
+    "returned_shipping_minor",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +88,22 @@ def _purchase_recorded(data: Mapping[str, Any], at: datetime) -> PurchaseRecorde
     return PurchaseRecorded(purchase=data["purchase"], content=content, purchased_at=at)
 
 
+def _purchase_claimed(data: Mapping[str, Any], at: datetime) -> PurchaseClaimed:
+    content = {name: value for name, value in data.items() if name not in _OF_A_CLAIM}
+    returned = {
+        line["line"]: Part(line["quantity"], line["amount_minor"]) for line in data["returned"]
+    }
+    if "returned_shipping_minor" in data:
+        returned[SHIPPING] = Part(0, data["returned_shipping_minor"])
+    return PurchaseClaimed(
+        purchase=data["purchase"],
+        content=canonical(content),
+        recorded_at=parse_rfc3339(data["recorded_at"]),
+        returned=returned,
+        claimed_at=at,
+    )
+
+
 def _return_recorded(data: Mapping[str, Any], at: datetime) -> ReturnRecorded:
     sent = {k: data[k] for k in ("returned_at", "lines", "shipping_minor") if k in data}
     return ReturnRecorded(
@@ -110,6 +137,7 @@ def _points_redeemed(data: Mapping[str, Any], at: datetime) -> PointsRedeemed:
         lots=_lots(data),
         purchase=data.get("purchase"),
         redeemed_at=at,
+        card=data.get("card"),
     )
 
 
@@ -153,7 +181,10 @@ def _points_expired(data: Mapping[str, Any], at: datetime) -> PointsExpired:
 
 _READERS: Mapping[str, Callable[[Mapping[str, Any], datetime], Event]] = {
     "purchase.recorded": _purchase_recorded,
+    "purchase.claimed": _purchase_claimed,
     "return.recorded": _return_recorded,
+    "card.issued": lambda data, at: CardIssued(card=data["card"], issued_at=at),
+    "card.blocked": lambda data, at: CardBlocked(card=data["card"], blocked_at=at),
     "points.earned": _points_earned,
     "points.redeemed": _points_redeemed,
     "points.restored": _points_restored,

@@ -68,9 +68,14 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
         merchant: str = self.data.get("merchant", self.source)
         return merchant
 
+    @property
+    def about(self) -> str:
+        """The first part of its id: the purchase of a return or a claim, a card's number."""
+        return self.id.partition("/")[0]
+
     def partition_key(self, member: str | None) -> str:
-        """What decides its order: the member, or the sale to a stranger itself."""
-        return member or self.id.partition("/")[0]
+        """What decides its order: the member, a card of unknown holder, or the stranger's sale."""
+        return member or self.data.get("card") or self.about
 
     def message(self, member: str | None) -> Message:
         """The command as it lies on topic ``intake``."""

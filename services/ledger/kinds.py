@@ -30,6 +30,8 @@ class Kind:
     follows: str | None = None  # a kind with the same id, or with the id's first part
     waits_s: float | None = None  # for the decision, unless the caller says otherwise
     is_empty_allowed: bool = False  # over REST no body means {}
+    asks_for_state: bool = False  # its id is WHAT/ASK; over REST the door makes ASK up
+    is_for_tills: bool = True  # whether a till's key may ask for it
     refusals: tuple[str, ...] = ()  # codes of 409, beside id-reused
 
     @property
@@ -39,11 +41,12 @@ class Kind:
 
 
 _TILL_WAITS_S: Final = 2.0
+_OF_A_CARD: Final = ("unknown-card", "card-blocked")
 
 KINDS: Final[Mapping[str, Kind]] = {
     kind.name: kind
     for kind in (
-        Kind(name="purchase", by=By.MERCHANT),
+        Kind(name="purchase", by=By.MERCHANT, refusals=_OF_A_CARD),
         Kind(
             name="return",
             by=By.MERCHANT,
@@ -59,7 +62,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             name="redemption",
             by=By.MERCHANT,
             waits_s=_TILL_WAITS_S,
-            refusals=("not-enough-points",),
+            refusals=("not-enough-points", *_OF_A_CARD),
         ),
         Kind(
             name="reversal",
@@ -68,6 +71,22 @@ KINDS: Final[Mapping[str, Kind]] = {
             waits_s=_TILL_WAITS_S,
             is_empty_allowed=True,
             refusals=("unknown-redemption", "reversal-too-large"),
+        ),
+        Kind(
+            name="claim",
+            by=By.MERCHANT,
+            follows="purchase",
+            waits_s=_TILL_WAITS_S,
+            asks_for_state=True,
+            refusals=("unknown-purchase", "not-a-strangers", "already-claimed"),
+        ),
+        Kind(
+            name="card",
+            by=By.MERCHANT,
+            waits_s=_TILL_WAITS_S,
+            asks_for_state=True,
+            is_for_tills=False,
+            refusals=("card-taken", "card-blocked"),
         ),
         Kind(name="award", by=By.REWARDS),
         Kind(name="take-back", by=By.REWARDS),

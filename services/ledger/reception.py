@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from services.ledger.domain.cards import holder
 from services.ledger.intake import TOPIC, Command
 from services.ledger.recognition import Known, Recognition, parent_of
 from services.ledger.store.outcomes import Outcome
@@ -20,6 +21,7 @@ from services.runtime.database import Database, DatabaseUnavailable
 from services.runtime.stream import Producer, StreamUnavailable
 
 _REMEMBERED_MAX = 50_000
+_CARDS_MAX = 10_000
 _LOOK_UP_S = 10.0
 _SHOPS_WAIT_S = 1.0  # for a database that does not answer
 _SEND_INLINE_MAX = 50  # more messages than that are put together on a thread
@@ -73,10 +75,29 @@ class Reception:
         self._outcomes = outcomes
         self._recognition = Recognition(database)
         self._recent: dict[bytes, _Recent] = {}
+        self._cards: dict[str, str] = {}  # cards that came in a moment ago, and their members
 
     def was_accepted(self, key: bytes) -> bool:
         """Whether this command came in here a moment ago."""
         return key in self._recent
+
+    async def check_card(self, wanted: Command) -> None:
+        """Refuse a card that leads nowhere, as far as this door knows; the writer decides.
+
+        Raises:
+            UnknownCard: the number was never issued.
+            BlockedCard: it leads nowhere any more.
+            DatabaseUnavailable: and other commands than purchases cannot do without.
+        """
+        number = wanted.data.get("card")
+        if number is None or wanted.key in self._recent:
+            return
+        known = await self._look_up([wanted])
+        if wanted.key in known.outcomes or number not in known.cards:
+            return
+        card = known.cards[number]
+        if card is not None or number not in self._cards:
+            holder(card, number=number)
 
     async def take(self, commands: Sequence[Command], *, wait_s: float | None) -> list[Taken]:
         """Make sure that every command is on its way, and wait for the decisions.
@@ -110,16 +131,25 @@ class Reception:
             recent = _Recent(command.fingerprint, self._member(command, known))
             if before is None:
                 self._remember(command.key, recent)
+                self._remember_card(command)
         return _Arrival(command, recent.member, before)
 
     def _member(self, command: Command, known: Known) -> str | None:
         """Whose order of commands it belongs into: that of what it follows up."""
         parent = parent_of(command)
         if parent is None:
-            member: str | None = command.data.get("member")
-            return member
+            return self._named(command, known)
         recent = self._recent.get(parent)
         return recent.member if recent is not None else known.members.get(parent)
+
+    def _named(self, command: Command, known: Known) -> str | None:
+        """The member whom it names, be it by a card."""
+        member: str | None = command.data.get("member")
+        number = command.data.get("card")
+        if member is None and number is not None:
+            card = known.cards.get(number)
+            return self._cards.get(number) if card is None else card.member
+        return member
 
     async def _send(self, arrivals: Sequence[_Arrival]) -> None:
         if not arrivals:
@@ -138,6 +168,13 @@ class Reception:
         if len(self._recent) >= _REMEMBERED_MAX:
             del self._recent[next(iter(self._recent))]
         self._recent[key] = recent
+
+    def _remember_card(self, command: Command) -> None:
+        """What names it next goes where it went, and so is decided after it."""
+        if command.type == "card":
+            self._cards[command.about] = command.data["member"]
+            if len(self._cards) > _CARDS_MAX:
+                del self._cards[next(iter(self._cards))]
 
     def _forget(self, arrivals: Sequence[_Arrival]) -> None:
         for arrival in arrivals:

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from services.ledger.domain.cards import Card
 from services.ledger.intake import Command, key_of
 from services.ledger.kinds import KINDS
+from services.ledger.store.belongings import load_cards
 from services.ledger.store.outcomes import Outcome, load_outcomes
 from services.runtime.database import Database, DatabaseUnavailable
 from services.runtime.eventlog import EventLog
@@ -25,6 +27,7 @@ class Known:
 
     outcomes: dict[bytes, Outcome] = field(default_factory=dict)
     members: dict[bytes, str | None] = field(default_factory=dict)  # by purchase or redemption
+    cards: dict[str, Card | None] = field(default_factory=dict)  # None: there is none
 
 
 @dataclass(slots=True)
@@ -65,6 +68,7 @@ class Recognition:
             part = await self._join(some, patience_s=patience_s)
             found.outcomes.update(part.outcomes)
             found.members.update(part.members)
+            found.cards.update(part.cards)
         return found
 
     async def _join(self, commands: Sequence[Command], *, patience_s: float) -> Known:
@@ -96,6 +100,7 @@ class Recognition:
     def _load(self, commands: Sequence[Command]) -> Known:
         parents = {key for command in commands if (key := parent_of(command)) is not None}
         keys = {command.key for command in commands} | parents
+        numbers = {command.data["card"] for command in commands if "card" in command.data}
         with self._database.read() as connection:
             outcomes = load_outcomes(connection, list(keys))
             places = {
@@ -104,13 +109,15 @@ class Recognition:
                 if key in outcomes and outcomes[key].first_position
             }
             events = self._log.at(connection, list(places.values()))
+            stored = load_cards(connection, list(numbers))
         members = {key: _decode_subject(events[at]).subject for key, at in places.items()}
-        return Known(outcomes, members)
+        cards = dict.fromkeys(numbers) | {number: stored[number].card for number in stored}
+        return Known(outcomes, members, cards)
 
 
 def parent_of(command: Command) -> bytes | None:
-    """The purchase of a return, the redemption of a reversal."""
+    """The purchase of a return or a claim, the redemption of a reversal."""
     followed = KINDS[command.type].follows
     if followed is None:
         return None
-    return key_of(command.source, followed, command.id.partition("/")[0])
+    return key_of(command.source, followed, command.about)

@@ -22,8 +22,8 @@ RETURN_WAITS = timedelta(days=30)
 
 
 def purchase_key(command: Command) -> bytes:
-    """The command of the purchase that a return is about."""
-    return key_of(command.source, "purchase", command.id.partition("/")[0])
+    """The command of the purchase that a return or a claim is about."""
+    return key_of(command.source, "purchase", command.about)
 
 
 def decide_waiting(books: Books, waiting: WaitingReturn) -> None:
@@ -78,9 +78,10 @@ def record_return(books: Books, command: Command) -> Outcome:
         currency=bought.currency,
         amount_minor=sum(part.amount_minor for _, part in parts),
     )
+    claim = books.belongings.claim(bought_key)
     story = Story(
         merchant=command.source,
-        member=recorded.member,
+        member=recorded.member if claim is None else claim.member,
         purchase=purchase_id,
         traceparent=command.traceparent,
     )

@@ -16,6 +16,7 @@ from services.ledger import history, wire
 from services.ledger.domain import postings as sides
 from services.ledger.domain.events import PointsEarned
 from services.ledger.store.totals import Totals, difference
+from services.ledger.verify_belongings import Owners
 from services.runtime.clock import NEVER_US, micros, rfc3339
 from services.runtime.database import Connection, Database, DatabaseDamaged, Row
 from services.runtime.eventlog import chained, event_id_at
@@ -39,7 +40,7 @@ class Verdict:
     ok: bool
     events: int  # read and found good
     position: int | None = None  # the first bad one
-    # gap, hash, unreadable, place, postings, lots, balance, totals, outcomes or head
+    # gap, hash, unreadable, place, postings, lots, balance, totals, belongings, outcomes or head
     fault: str | None = None
     detail: str | None = None
 
@@ -63,6 +64,7 @@ class _Reading:
     earned: dict[str, int] = field(default_factory=dict)  # by lot, a hash of what never changes
     owed: defaultdict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     totals: Totals = field(default_factory=Totals)
+    owners: Owners = field(default_factory=Owners)
 
 
 def verify(database: Database, *, progress: Callable[[int, int], None]) -> Verdict:
@@ -83,6 +85,7 @@ def verify(database: Database, *, progress: Callable[[int, int], None]) -> Verdi
             _check_debts(connection, reading)
             _check_totals(connection, reading)
             _check_outcomes(connection, reading)
+            _check_owners(connection, reading)
     except _Fault as fault:
         return Verdict(
             ok=False,
@@ -131,6 +134,9 @@ def _check_event(reading: _Reading, row: Row) -> None:
     )
     if not is_in_place:
         raise _Fault(position, "place", "the event says it belongs somewhere else")
+    wrong = reading.owners.note(recorded)
+    if wrong is not None:
+        raise _Fault(position, "belongings", wrong)
     _check_postings(reading, recorded)
     reading.position = position
     reading.chain = bytes(chain)
@@ -230,6 +236,12 @@ def _check_totals(connection: Connection, reading: _Reading) -> None:
     wrong = difference(connection, reading.totals)
     if wrong is not None:
         raise _Fault(reading.position, "totals", wrong)
+
+
+def _check_owners(connection: Connection, reading: _Reading) -> None:
+    differs = reading.owners.differs(connection)
+    if differs is not None:
+        raise _Fault(reading.position, "belongings", differs)
 
 
 def _check_debts(connection: Connection, reading: _Reading) -> None:

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import msgspec
 
 from services.ledger.domain.events import (
+    CardBlocked,
+    CardIssued,
     Event,
     LotPoints,
     Origin,
@@ -21,9 +23,11 @@ from services.ledger.domain.events import (
     PointsRepaid,
     PointsRestored,
     PointsTakenBack,
+    PurchaseClaimed,
     PurchaseRecorded,
     ReturnRecorded,
 )
+from services.ledger.domain.purchase import SHIPPING
 from services.runtime.clock import rfc3339
 
 PREFIX = "stampbook."
@@ -70,7 +74,10 @@ def stream_of(member: str) -> str:
 
 NAMES: Mapping[type, str] = {
     PurchaseRecorded: "purchase.recorded",
+    PurchaseClaimed: "purchase.claimed",
     ReturnRecorded: "return.recorded",
+    CardIssued: "card.issued",
+    CardBlocked: "card.blocked",
     PointsEarned: "points.earned",
     PointsRedeemed: "points.redeemed",
     PointsRestored: "points.restored",
@@ -131,14 +138,18 @@ def _uuid_text(id_: bytes) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def _content(event: Event) -> tuple[datetime, object]:  # noqa: PLR0911  # one return an event
+def _content(event: Event) -> tuple[datetime, object]:  # noqa: C901, PLR0911  # a line an event
     """Instant and data; in the order of the contract."""
     match event:
         case PurchaseRecorded(purchase=purchase, content=content, purchased_at=at):
             # Spliced, not decoded: the shop's own words, whatever their size.
             return at, msgspec.Raw(b'{"purchase":"' + purchase.encode() + b'",' + content[1:])
+        case PurchaseClaimed(claimed_at=at):
+            return at, _claim_data(event)
         case ReturnRecorded(returned_at=at):
             return at, _return_data(event)
+        case CardIssued(card=card, issued_at=at) | CardBlocked(card=card, blocked_at=at):
+            return at, {"card": card}
         case PointsEarned(earned_at=at):
             return at, _earned_data(event)
         case PointsRedeemed(redeemed_at=at) | PointsRestored(restored_at=at):
@@ -149,6 +160,23 @@ def _content(event: Event) -> tuple[datetime, object]:  # noqa: PLR0911  # one r
             return at, {"lot": lot, "unit": unit, "points": points}
         case PointsExpired(lot=lot, unit=unit, points=points, purchase=purchase, expired_at=at):
             return at, {"lot": lot, "unit": unit, "points": points, "purchase": purchase}
+
+
+def _claim_data(event: PurchaseClaimed) -> dict[str, object]:
+    lines = {line: part for line, part in sorted(event.returned.items()) if line != SHIPPING}
+    data: dict[str, object] = {
+        "purchase": event.purchase,
+        **msgspec.json.decode(event.content),
+        "recorded_at": rfc3339(event.recorded_at),
+        "returned": [
+            {"line": line, "quantity": part.quantity, "amount_minor": part.amount_minor}
+            for line, part in lines.items()
+        ],
+        "returned_minor": sum(part.amount_minor for part in lines.values()),
+    }
+    if SHIPPING in event.returned:
+        data["returned_shipping_minor"] = event.returned[SHIPPING].amount_minor
+    return data
 
 
 def _return_data(event: ReturnRecorded) -> dict[str, object]:
@@ -190,12 +218,12 @@ def _taken_back_data(event: PointsTakenBack) -> dict[str, object]:
 
 
 def _redemption_data(event: PointsRedeemed | PointsRestored) -> dict[str, object]:
-    purchase = {} if event.purchase is None else {"purchase": event.purchase}
+    named = {"purchase": event.purchase, "card": getattr(event, "card", None)}
     data = {
         "redemption": event.redemption,
         "unit": event.unit,
         "points": event.points,
-        **purchase,
+        **{name: id_ for name, id_ in named.items() if id_ is not None},
         "lots": [_part(part) for part in event.lots],
     }
     if isinstance(event, PointsRestored) and event.redeemed_at is not None:

@@ -33,6 +33,7 @@ NAME: Final = "rewards.projector"
 TOPIC: Final = "ledger"
 
 _PURCHASE: Final = "stampbook.purchase.recorded.v1"
+_CLAIM: Final = "stampbook.purchase.claimed.v1"
 _RETURN: Final = "stampbook.return.recorded.v1"
 _EARNED: Final = "stampbook.points.earned.v1"
 
@@ -48,6 +49,23 @@ class _Bought(msgspec.Struct):
     purchased_at: str
     currency: str
     lines: list[_Line]
+
+    @property
+    def kept_minor(self) -> int:
+        """The sum of its lines, as far as nothing came back of them."""
+        return sum(line.amount_minor for line in self.lines)
+
+
+class _Claimed(_Bought):
+    """A stranger's purchase that became a member's, perhaps after some of it came back."""
+
+    recorded_at: str  # the purchase
+    returned_minor: int
+
+    @property
+    def kept_minor(self) -> int:
+        """The sum of its lines, less what had come back when it was claimed."""
+        return sum(line.amount_minor for line in self.lines) - self.returned_minor
 
 
 class _Returned(msgspec.Struct, rename={"return_id": "return"}):
@@ -66,6 +84,7 @@ class _Earned(msgspec.Struct):
 _Fact = _Bought | _Returned | _Earned
 _DECODE: Mapping[str, Callable[[msgspec.Raw], _Fact]] = {
     _PURCHASE: msgspec.json.Decoder(_Bought).decode,
+    _CLAIM: msgspec.json.Decoder(_Claimed).decode,
     _RETURN: msgspec.json.Decoder(_Returned).decode,
     _EARNED: msgspec.json.Decoder(_Earned).decode,
 }
@@ -164,10 +183,12 @@ class _Page:
         purchase = Purchase(
             merchant=merchant,
             purchase=bought.purchase,
-            amount_minor=sum(line.amount_minor for line in bought.lines),
+            amount_minor=bought.kept_minor,
             purchased_at=parse_rfc3339(bought.purchased_at),
         )
-        recorded_at = parse_rfc3339(event.envelope.recordedat)
+        recorded_at = parse_rfc3339(
+            bought.recorded_at if isinstance(bought, _Claimed) else event.envelope.recordedat
+        )
         programmes = self._rulebook.programmes_for(
             purchase, currency=bought.currency, recorded_at=recorded_at
         )

@@ -116,7 +116,8 @@ def _all(example: str, pointer: str, *kinds: tuple[tuple[Any, str], ...]) -> Ite
 
 PURCHASES = [
     *_all("commands/purchase", "/colour", UNKNOWN),
-    *_all("commands/purchase", "/card", UNKNOWN),
+    *_all("commands/purchase.card", "/card", BAD_IDS, (("4006 3813 3393 1", "malformed"),)),
+    Bad("commands/purchase.card", "/member", "1130", "not-allowed"),  # one of the two, not both
     *_all("commands/purchase", "/a~1b~0c", UNKNOWN),
     *_all("commands/purchase", "/member", BAD_IDS),
     *_all("commands/purchase", "/shop", BAD_IDS),
@@ -158,12 +159,21 @@ RETURNS = [
 SPENDING = [
     *_all("commands/redemption", "/colour", UNKNOWN),
     *_all("commands/redemption", "/member", BAD_IDS, ((MISSING, "missing"),)),
+    *_all("commands/redemption.card", "/card", BAD_IDS),
+    Bad("commands/redemption.card", "/member", "1130", "not-allowed"),
     *_all("commands/redemption", "/unit", BAD_IDS, ((MISSING, "missing"), ("Points", "malformed"))),
     *_all("commands/redemption", "/points", BAD_POINTS),
     *_all("commands/redemption", "/purchase", BAD_IDS),
     *_all("commands/redemption.elsewhere", "/merchant", BAD_IDS),
     *_all("commands/reversal", "/redemption", UNKNOWN),
     *_all("commands/reversal.part", "/points", BAD_POINTS[:-1]),
+]
+BELONGINGS = [
+    *_all("commands/claim", "/colour", UNKNOWN),
+    *_all("commands/claim", "/member", BAD_IDS, ((MISSING, "missing"),)),
+    *_all("commands/card", "/colour", UNKNOWN),
+    *_all("commands/card", "/member", BAD_IDS, ((MISSING, "missing"),)),
+    *_all("commands/card", "/blocked", (("true", "wrong-type"), (1, "wrong-type"))),
 ]
 DERIVED = [
     *_all("commands/award", "/colour", UNKNOWN),
@@ -191,6 +201,7 @@ ENVELOPES = [
     Bad("commands/envelope", "/Upper", "x", "malformed"),
     Bad("commands/envelope", "/traceparent", {}, "wrong-type"),
     Bad("commands/envelope.return", "/id", "r1", "malformed"),
+    Bad("commands/envelope.claim", "/id", "31198459571", "malformed"),
     Bad("commands/envelope.award", "/id", "31198459568", "malformed"),
     Bad("commands/envelope.award", "/type", "stampbook.purchase", "not-allowed"),
     Bad("commands/envelope.lapse", "/type", "stampbook.award", "not-allowed"),
@@ -269,6 +280,7 @@ BAD_INPUT = [
     *PURCHASES,
     *RETURNS,
     *SPENDING,
+    *BELONGINGS,
     *DERIVED,
     *ENVELOPES,
     *SETTINGS,

@@ -110,4 +110,5 @@ def test_rewards_answers_published_events_by_published_commands(database: Databa
     assert [command["data"] for command in commands] == [
         example("commands/award"),
         example("commands/take-back"),
+        example("commands/award.claimed"),
     ]

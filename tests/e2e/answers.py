@@ -9,7 +9,9 @@ from tests.support.contracts import SCHEMAS, blamed, reference_to
 
 PROBLEM_TYPE = "application/problem+json"
 _ID = r"[^/]+"
-_OUTCOME = rf"PUT /v1/(purchases/{_ID}(/returns/{_ID})?|redemptions/{_ID}(/reversal)?)"
+_OUTCOME = (
+    rf"PUT /v1/(purchases/{_ID}(/returns/{_ID}|/claim)?|redemptions/{_ID}(/reversal)?|cards/{_ID})"
+)
 _CONTRACTS = [
     (_OUTCOME, "outcome"),
     (rf"GET /v1/outcomes/{_ID}/.+", "outcome"),
@@ -18,6 +20,7 @@ _CONTRACTS = [
     (rf"GET /v1/members/{_ID}/lots", "answers/lots"),
     (rf"GET /v1/entries/{_ID}/why", "answers/why"),
     (rf"GET /v1/purchases/{_ID}", "answers/purchase"),
+    (rf"GET /v1/cards/{_ID}", "answers/card"),
     (r"GET /v1/events", "answers/events"),
     (r"GET /v1/dead-letters", "answers/dead-letters"),
     (rf"GET /v1/dead-letters/{_ID}", "answers/dead-letter"),

@@ -70,6 +70,14 @@ class Shop:
         """Give points of a redemption back, all of them if it is not said how many."""
         return self.put(f"redemptions/{id_}/reversal", {} if points is None else {"points": points})
 
+    def claim(self, purchase: str, member: str) -> httpx.Response:
+        """Make a stranger's purchase a member's."""
+        return self.put(f"purchases/{purchase}/claim", {"member": member})
+
+    def card(self, number: str, member: str, **changes: Any) -> httpx.Response:
+        """Let a card lead to a member, or block it."""
+        return self.put(f"cards/{number}", {"member": member, **changes})
+
     def get(self, path: str, **params: Any) -> Json:
         """What stands there."""
         answer = self.client.get(f"/v1/{path}", params=params)

@@ -10,6 +10,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from services.rewards.application import Programmes
 from services.rewards.consumer import AwardsProjector
+from services.runtime.clock import rfc3339
 from services.runtime.contracts import Contract
 from services.runtime.database import Database
 from services.runtime.footing import Footing
@@ -109,6 +110,28 @@ class RewardsDesk:
         return self._record(
             "purchase.recorded", data, at=data["purchased_at"], member=member, merchant=merchant
         )
+
+    def claimed(
+        self,
+        id_: str = "b1",
+        amount_minor: int = 4_237,
+        *,
+        returned_minor: int = 0,
+        member: str = "1130",
+        **changes: Any,
+    ) -> Record:
+        """A stranger's purchase, claimed, as recorded."""
+        data = {
+            "purchase": id_,
+            "purchased_at": "2017-01-01T12:30:27-05:00",
+            "currency": "USD",
+            "lines": [{"line": "0", "sku": "milk", "quantity": 2, "amount_minor": amount_minor}],
+            "recorded_at": rfc3339(self.now),
+            "returned": [{"line": "0", "quantity": 1, "amount_minor": returned_minor}],
+            "returned_minor": returned_minor,
+            **changes,
+        }
+        return self._record("purchase.claimed", data, at=rfc3339(self.now), member=member)
 
     def return_(
         self,

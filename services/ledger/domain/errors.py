@@ -45,6 +45,36 @@ class UnknownPurchase(Refused):
     code = "unknown-purchase"
 
 
+class NotAStrangers(Refused):
+    """The purchase had a member from the start."""
+
+    code = "not-a-strangers"
+
+
+class AlreadyClaimed(Refused):
+    """A purchase is claimed once, by one member."""
+
+    code = "already-claimed"
+
+
+class UnknownCard(Refused):
+    """No member was ever given a card with this number."""
+
+    code = "unknown-card"
+
+
+class BlockedCard(Refused):
+    """A blocked card leads nowhere any more."""
+
+    code = "card-blocked"
+
+
+class CardTaken(Refused):
+    """A card's number leads to one member, for good."""
+
+    code = "card-taken"
+
+
 class UnknownLine(Refused):
     """The purchase has no such line."""
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.ledger.domain.purchase import Part
+
 
 @dataclass(frozen=True, slots=True)
 class LotPoints:
@@ -52,6 +54,33 @@ class ReturnRecorded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PurchaseClaimed:
+    """A stranger's purchase became a member's, less what had come back of it until then."""
+
+    purchase: str
+    content: bytes  # canonical JSON object, as the shop sent it: without a member
+    recorded_at: datetime  # the purchase's
+    returned: Mapping[str, Part]  # by line, the sum of all returns; SHIPPING for the shipping
+    claimed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardIssued:
+    """A card's number leads to the member from now on."""
+
+    card: str
+    issued_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardBlocked:
+    """Nobody buys or spends with this number from now on."""
+
+    card: str
+    blocked_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PointsEarned:
     """A purchase added one lot of points."""
 
@@ -73,6 +102,7 @@ class PointsRedeemed:
     lots: tuple[LotPoints, ...]  # in the order of spending
     redeemed_at: datetime
     purchase: str | None = None
+    card: str | None = None  # that stood for the member
 
     @property
     def points(self) -> int:
@@ -139,7 +169,10 @@ class PointsExpired:
 
 Event = (
     PurchaseRecorded
+    | PurchaseClaimed
     | ReturnRecorded
+    | CardIssued
+    | CardBlocked
     | PointsEarned
     | PointsRedeemed
     | PointsRestored

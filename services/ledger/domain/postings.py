@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from services.ledger.domain.events import (
+    CardBlocked,
+    CardIssued,
     Event,
     LotPoints,
     PointsEarned,
@@ -15,6 +17,7 @@ from services.ledger.domain.events import (
     PointsRepaid,
     PointsRestored,
     PointsTakenBack,
+    PurchaseClaimed,
     PurchaseRecorded,
     ReturnRecorded,
 )
@@ -45,7 +48,9 @@ class Posting:
 def postings(event: Event) -> list[Posting]:  # noqa: PLR0911  # one return an event
     """Both sides of what an event moves; they sum to zero."""
     match event:
-        case PurchaseRecorded() | ReturnRecorded():
+        case (
+            PurchaseRecorded() | PurchaseClaimed() | ReturnRecorded() | CardIssued() | CardBlocked()
+        ):
             return []
         case PointsEarned(lot=lot, points=points):
             return _transfer(Account.ISSUED, [Posting(Account.AVAILABLE, points, lot)])

@@ -35,11 +35,13 @@ class Outcome(msgspec.Struct, frozen=True):
     code: str | None = None
     detail: str | None = None
     first_position: int = 0  # 0: it wrote no event
-    event_count: int = 0
+    event_count: int = 0  # 0 with a position: that event had made it so already
 
     @property
     def positions(self) -> list[int]:
-        """Of the events that it wrote."""
+        """Of the events that it wrote, or found written."""
+        if self.first_position and not self.event_count:
+            return [self.first_position]
         return list(range(self.first_position, self.first_position + self.event_count))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from services.ledger.intake import key_of
+from services.ledger.store.belongings import load_claims
 from services.ledger.store.outcomes import load_outcomes
 from services.runtime.database import Connection
 from services.runtime.eventlog import EventLog
@@ -27,13 +28,28 @@ def purchase(
     found = log.at(connection, [outcome.first_position, *positions])
     recorded, *returns = (msgspec.json.decode(found[at]) for at in sorted(found))
     sent = {name: value for name, value in recorded["data"].items() if name != "purchase"}
+    if "subject" in recorded:
+        sent["member"] = recorded["subject"]
     return {
         "id": purchase_id,
         "merchant": merchant,
         "position": recorded["position"],
         "known_at": recorded["recordedat"],
         **sent,
+        **_claim(connection, log, key),
         "returns": [_return(event) for event in returns],
+    }
+
+
+def _claim(connection: Connection, log: EventLog, key: bytes) -> dict[str, object]:
+    """Whose a stranger's purchase became, if it did."""
+    claim = load_claims(connection, [key]).get(key)
+    if claim is None:
+        return {}
+    claimed = msgspec.json.decode(log.at(connection, [claim.position])[claim.position])
+    return {
+        "member": claim.member,
+        "claim": {"position": claim.position, "at": claimed["time"]},
     }
 
 

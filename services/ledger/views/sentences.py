@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from services.ledger.domain.events import (
+    CardBlocked,
+    CardIssued,
     Event,
     Origin,
     PointsEarned,
@@ -11,6 +13,7 @@ from services.ledger.domain.events import (
     PointsRepaid,
     PointsRestored,
     PointsTakenBack,
+    PurchaseClaimed,
     PurchaseRecorded,
     ReturnRecorded,
 )
@@ -20,7 +23,9 @@ from services.runtime.clock import rfc3339
 def sentence(event: Event) -> str:  # noqa: PLR0911 - one for each kind of event
     """Why the points moved; amounts in the currency's smallest unit."""
     match event:
-        case PurchaseRecorded() | ReturnRecorded():
+        case (
+            PurchaseRecorded() | PurchaseClaimed() | ReturnRecorded() | CardIssued() | CardBlocked()
+        ):
             return "No points moved."
         case PointsEarned():
             return _earned(event)

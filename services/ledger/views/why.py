@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from services.ledger import history
 from services.ledger.domain.events import (
+    CardBlocked,
+    CardIssued,
     Event,
     LotPoints,
     Origin,
@@ -14,6 +17,7 @@ from services.ledger.domain.events import (
     PointsRedeemed,
     PointsRestored,
     PointsTakenBack,
+    PurchaseClaimed,
     PurchaseRecorded,
     ReturnRecorded,
 )
@@ -44,7 +48,9 @@ def why(
         return None
     recorded = history.decode(found[1])
     event = recorded.event
-    if isinstance(event, PurchaseRecorded | ReturnRecorded):
+    if isinstance(
+        event, PurchaseRecorded | PurchaseClaimed | ReturnRecorded | CardIssued | CardBlocked
+    ):
         return None
     lots = _touched(event)
     paid_for: list[dict[str, object]] = []
@@ -54,19 +60,31 @@ def why(
         next_ = after + LIST_MAX if len(lots) > after + LIST_MAX else None
         lots = lots[after : after + LIST_MAX]
     is_shown = merchant in (None, recorded.merchant)
+    origin = _origin(connection, log, event, merchant=merchant)
     return {
         "entry": entry(recorded),
-        "sentence": sentence(event) if is_shown else _ANOTHERS,
-        **_origin(connection, log, event, merchant=merchant),
+        "sentence": _sentence(event, origin) if is_shown else _ANOTHERS,
+        **origin,
         "lots": _lots(connection, lots, merchant=merchant),
         "paid_for": paid_for,
         "next": next_,
     }
 
 
+def _sentence(event: Event, origin: Mapping[str, Any]) -> str:
+    """Of points that a purchase earned late, since it was a stranger's, also that."""
+    said = sentence(event)
+    claim = origin.get("purchase", {}).get("claim")
+    if isinstance(event, PointsEarned) and claim is not None:
+        said += f" It was a stranger's, and was claimed at {claim['at']}."
+    return said
+
+
 def _touched(event: Event) -> Sequence[LotPoints]:
     match event:
-        case PurchaseRecorded() | ReturnRecorded():
+        case (
+            PurchaseRecorded() | PurchaseClaimed() | ReturnRecorded() | CardIssued() | CardBlocked()
+        ):
             return []
         case PointsRedeemed(lots=lots) | PointsRestored(lots=lots) | PointsTakenBack(lots=lots):
             return lots

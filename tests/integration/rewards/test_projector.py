@@ -12,6 +12,7 @@ import pytest
 
 from services.rewards.consumer import fold
 from services.rewards.store import Rulebook
+from services.runtime.clock import rfc3339
 from services.runtime.database import Connection
 from services.runtime.projection import Envelope, Event
 from services.runtime.stream import Message, Record, StreamUnavailable
@@ -162,6 +163,58 @@ def test_a_return_still_counts_after_the_programme_was_retired(desk: RewardsDesk
         "stampbook.award",
         "stampbook.take-back",
     ]
+
+
+def test_a_claimed_purchase_earns_what_it_would_have_earned_on_its_day(desk: RewardsDesk) -> None:
+    desk.adopt()
+    that_day = rfc3339(desk.now)
+    sold = desk.purchase("b1", member=None, purchased_at=that_day)
+    desk.now += timedelta(days=1)
+    desk.adopt(GROCER.replace("points: 1,", "points: 100,"))
+
+    claimed_event = desk.claimed("b1", purchased_at=that_day, recorded_at=that_day)
+    desk.fold([sold, claimed_event, desk.purchase("b2", purchased_at=that_day)])
+
+    [claimed, bought] = desk.asked()
+    assert (claimed["data"]["version"], claimed["data"]["points"]) == (1, 4)
+    assert claimed["data"]["earned_at"] == that_day
+    assert claimed["data"] == {
+        **bought["data"],
+        "purchase": "b1",
+        "lot": claimed["data"]["lot"],
+    }
+
+
+def test_what_came_back_before_the_claim_earns_nothing_and_later_takes_back_the_rest(
+    desk: RewardsDesk,
+) -> None:
+    desk.adopt()
+
+    desk.fold(
+        [
+            desk.purchase("b1", 4_237, member=None),
+            desk.return_(1_300, member=None),
+            desk.claimed("b1", 4_237, returned_minor=1_300),
+            desk.return_(1_900, id_="r2"),
+            desk.return_(1_037, id_="r3"),
+        ]
+    )
+
+    [award, *take_backs] = desk.asked()
+    assert (award["data"]["points"], award["data"]["arithmetic"]["amount_minor"]) == (2, 2_937)
+    assert [taken["data"]["points"] for taken in take_backs] == [1, 1]
+    assert set(points_by_purchase(desk.asked()).values()) == {0}
+
+
+def test_a_claim_brings_no_programme_that_began_after_the_purchase_was_recorded(
+    desk: RewardsDesk,
+) -> None:
+    before = desk.now - timedelta(hours=1)
+    desk.adopt()
+
+    desk.fold([desk.claimed("b1", recorded_at=rfc3339(before))])
+
+    assert desk.asked() == []
 
 
 def test_the_ledgers_word_on_the_version_is_final(desk: RewardsDesk) -> None:
