@@ -58,7 +58,13 @@ def ledger(site: Site, settings: LedgerSettings, programmes: Programmes) -> list
         watch(site.health, footing, "services.ledger", role=role, lag=lag)
     producer = site.stack.enter_context(closing(footing.stream.producer()))
     return [
-        ledger_routes(database=footing.database, producer=producer, keys=site.keys, rules=rules)
+        ledger_routes(
+            database=footing.database,
+            producer=producer,
+            keys=site.keys,
+            rules=rules,
+            witnesses=settings.verifiers(),
+        )
     ]
 
 

@@ -38,6 +38,7 @@ def _api(settings: LedgerSettings) -> FastAPI:
             producer=producer,
             keys=StoredKeys(footing.database, footing.clock, operator_key=settings.admin_key),
             rules=_rules(footing, settings),
+            witnesses=settings.verifiers(),
         )
         kept_open = stack.pop_all()
 

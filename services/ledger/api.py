@@ -1,16 +1,20 @@
 """The ledger's HTTP door: everything under ``/v1`` that the ledger answers."""
 
+from collections.abc import Sequence
+
 from fastapi import APIRouter
 
 from services.ledger import (
     api_batches,
     api_cards,
+    api_checkpoints,
     api_commands,
     api_dead_letters,
     api_events,
     api_keys,
     api_members,
     api_outcomes,
+    api_proofs,
     api_purchases,
     api_reports,
     api_verification,
@@ -22,12 +26,20 @@ from services.ledger.store.outcomes import OUTCOMES_BELL
 from services.ledger.waiting import Bell, Outcomes
 from services.runtime.database import Database
 from services.runtime.eventlog import BELL
+from services.runtime.notes import Verifier
 from services.runtime.stream import Producer
 
 TITLE = "Stampbook ledger"
 
 
-def routes(*, database: Database, producer: Producer, keys: StoredKeys, rules: Rules) -> APIRouter:
+def routes(
+    *,
+    database: Database,
+    producer: Producer,
+    keys: StoredKeys,
+    rules: Rules,
+    witnesses: Sequence[Verifier] = (),
+) -> APIRouter:
     """All doors of one process. What they are given stays the caller's to close."""
     outcomes = Outcomes(database, Bell(database, OUTCOMES_BELL))
     reception = Reception(database, producer, outcomes)
@@ -44,6 +56,8 @@ def routes(*, database: Database, producer: Producer, keys: StoredKeys, rules: R
         api_dead_letters.routes(database, producer, keys),
         api_keys.routes(keys),
         api_verification.routes(database, keys),
+        api_checkpoints.routes(database, keys, witnesses),
+        api_proofs.routes(database, keys),
     ):
         router.include_router(part)
     return router

@@ -42,7 +42,7 @@ class _Wanted:
     type: Annotated[
         str | None,
         Query(
-            pattern=r"^(\*|[a-z][a-z0-9-]*(\.[a-z][a-z0-9-]*)*(\.\*)?)$",
+            pattern=log.TYPE_PATTERN,
             max_length=128,
             description="In full, or as endpoints name them: `points.earned`, `points.*`, `*`.",
         ),

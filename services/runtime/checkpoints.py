@@ -78,6 +78,18 @@ def signing_keys(connection: Connection) -> list[tuple[Verifier, int]]:
     return [(Verifier.parse(verifier), first_size) for verifier, first_size in found]
 
 
+def cosigned(connection: Connection) -> list[tuple[Verifier, Note]]:
+    """By witness, the last checkpoint that it has signed, with our lines and its own."""
+    found = connection.rows("SELECT witness, note FROM cosignatures ORDER BY witness")
+    return [(Verifier.parse(witness), Note.parse(note)) for witness, note in found]
+
+
+def keep_cosigned(connection: Connection, witness: Verifier, size: int, note: Note) -> None:
+    """Remember what a witness has signed last."""
+    columns, row = ("witness", "size", "note"), (str(witness), size, str(note))
+    connection.upsert("cosignatures", columns, [row], key=("witness",))
+
+
 def read_keys(path: Path, origin: str) -> list[Signer]:
     """The private keys in a file, one a line; a file that does not exist is made, with a new key.
 

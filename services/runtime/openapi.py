@@ -98,7 +98,8 @@ async def refuse_unknown_parameters(request: Request) -> None:
     if not request.query_params:
         return
     paths = request.app.openapi()["paths"]
-    operation = paths.get(request.scope["route"].path, {}).get(request.method.lower())
+    path = request.scope["route"].path_format  # as the document writes it, without converters
+    operation = paths.get(path, {}).get(request.method.lower())
     if operation is None:
         return  # not in the document: health and the document itself
     known = {each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"}

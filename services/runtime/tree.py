@@ -71,6 +71,11 @@ def load_edge(connection: Connection, size: int) -> Edge:
     return edge_of(size, fetch(connection, edge_tiles(size)))
 
 
+def root_at(connection: Connection, size: int) -> bytes | None:
+    """The root hash that the tree had when it had this size; None: it has not grown so far yet."""
+    return load_edge(connection, size).root if size <= size_of(connection) else None
+
+
 def nodes(connection: Connection) -> Nodes:
     """The nodes of the stored tree, for proofs."""
     return Nodes(lambda wanted: fetch(connection, wanted))

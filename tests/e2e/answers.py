@@ -22,6 +22,10 @@ _CONTRACTS = [
     (rf"GET /v1/purchases/{_ID}", "answers/purchase"),
     (rf"GET /v1/cards/{_ID}", "answers/card"),
     (r"GET /v1/events", "answers/events"),
+    (r"GET /v1/checkpoint/keys", "answers/signing-keys"),
+    (r"GET /v1/proofs/inclusion", "answers/inclusion-proof"),
+    (r"GET /v1/proofs/consistency", "answers/consistency-proof"),
+    (r"GET /v1/proofs/events", "proof-bundle"),
     (r"GET /v1/dead-letters", "answers/dead-letters"),
     (rf"GET /v1/dead-letters/{_ID}", "answers/dead-letter"),
     (rf"POST /v1/dead-letters/{_ID}/(retry|drop)", "answers/dead-letter"),
@@ -48,7 +52,7 @@ def check(answer: httpx.Response) -> None:
     request = answer.request
     if "x-ndjson" in request.headers.get("accept", "") or not request.url.path.startswith("/v1/"):
         return
-    if request.url.path in ("/v1/batches", "/v1/verification"):
+    if request.url.path in ("/v1/batches", "/v1/verification", "/v1/checkpoint"):
         return
     answer.read()
     where = f"{request.method} {request.url.path} -> {answer.status_code} {answer.text[:400]}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,11 +18,13 @@ from services.ledger.consumer import Writer
 from services.ledger.intake import Rules, command
 from services.ledger.keys import StoredKeys
 from services.runtime.auth import Role
+from services.runtime.checkpoints import Notary
 from services.runtime.clock import rfc3339, utc_now
 from services.runtime.contracts import Contract
 from services.runtime.database import Database
 from services.runtime.footing import Footing
 from services.runtime.health import Health
+from services.runtime.notes import Verifier
 from services.runtime.ownership import Ownership
 from services.runtime.stream import Producer, Stream, open_stream
 from services.runtime.web import application
@@ -36,7 +38,17 @@ OPERATOR_KEY = "sb_the_operators_own"
 class Ledger:
     """One installation; its clock goes with the world's, unless the test sets it forward."""
 
-    def __init__(self, database: Database, stream: Stream, producer: Producer) -> None:
+    def __init__(
+        self,
+        database: Database,
+        stream: Stream,
+        producer: Producer,
+        *,
+        notary: Notary | None = None,
+        witnesses: Sequence[Verifier] = (),
+    ) -> None:
+        self.notary = notary
+        self.witnesses = witnesses
         self.database = database
         self.stream = stream
         self.producer = producer
@@ -54,7 +66,11 @@ class Ledger:
     def fresh_app(self) -> FastAPI:
         """As after a restart: it remembers nothing."""
         router = routes(
-            database=self.database, producer=self.producer, keys=self.keys, rules=self.rules
+            database=self.database,
+            producer=self.producer,
+            keys=self.keys,
+            rules=self.rules,
+            witnesses=self.witnesses,
         )
         return application(TITLE, "0", [router], health=Health())
 
@@ -80,7 +96,8 @@ class Ledger:
             database=self.database, stream=self.stream, ownership=ownership, clock=self.clock
         )
         stop = threading.Event()
-        thread = threading.Thread(target=Writer(footing, rules=self.rules).run, args=(stop,))
+        writer = Writer(footing, rules=self.rules, notary=self.notary)
+        thread = threading.Thread(target=writer.run, args=(stop,))
         thread.start()
         try:
             yield
@@ -237,12 +254,18 @@ def a_return(*, line: str = "1", quantity: int = 1, amount_minor: int = 2_500) -
 
 
 @contextmanager
-def idle(database: Database, folder: Path) -> Iterator[Ledger]:
+def idle(
+    database: Database,
+    folder: Path,
+    *,
+    notary: Notary | None = None,
+    witnesses: Sequence[Verifier] = (),
+) -> Iterator[Ledger]:
     """A ledger whose writer is away."""
     with closing(open_stream(f"sqlite://{folder / 'stream.db'}", partitions=3)) as stream:
         stream.ensure_topics()
         with closing(stream.producer()) as producer:
-            yield Ledger(database, stream, producer)
+            yield Ledger(database, stream, producer, notary=notary, witnesses=witnesses)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from services.ledger.wire import PREFIX, SUFFIX, stream_of
 from services.runtime.database import Connection
 
 PAGE_BYTES_MAX = 8 << 20
+TYPE_PATTERN = r"^(\*|[a-z][a-z0-9-]*(\.[a-z][a-z0-9-]*)*(\.\*)?)$"
 _ROWS_PER_READ = 64
 _SCAN_MAX = 5_000  # positions that one page looks at in vain before it comes back
 _HEAD = "SELECT position FROM log_head"

@@ -40,6 +40,13 @@ OPERATIONS = [
     ("GET", "/v1/keys/self"),
     ("DELETE", "/v1/keys/{key_id}"),
     ("GET", "/v1/verification"),
+    ("GET", "/v1/checkpoint"),
+    ("GET", "/v1/checkpoint/keys"),
+    ("POST", "/v1/checkpoint/cosignatures"),
+    ("GET", "/v1/proofs/inclusion"),
+    ("GET", "/v1/proofs/consistency"),
+    ("GET", "/v1/proofs/events"),
+    ("GET", "/v1/tile/{level}/{number}"),
 ]
 
 

@@ -1,0 +1,60 @@
+"""An auditor keeps what was shown, and holds it against the log later, without the server."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.shop import Shop
+from tests.support.offline import PATH
+from tests.support.server import plain_environment
+
+
+@pytest.fixture
+def kept(shop: Shop, tmp_path: Path) -> Path:
+    """A folder with a member's events of yesterday, today's checkpoint, and what lies between."""
+    member = shop.name("m")
+    shop.buy(shop.name("p-1"), member, 1_000)
+    shop.wait_for_points(member, 1)
+    bundle = shop.client.get("/v1/proofs/events", params={"member": member})
+    shop.buy(shop.name("p-2"), member, 2_000)
+    note = shop.client.get("/v1/checkpoint").text
+    sizes = {"from": bundle.json()["checkpoint"].split("\n")[1], "to": note.split("\n")[1]}
+    growth = shop.client.get("/v1/proofs/consistency", params=sizes)
+    (tmp_path / "bundle.json").write_bytes(bundle.content)
+    (tmp_path / "today.note").write_bytes(note.encode())
+    (tmp_path / "growth.json").write_bytes(growth.content)
+    return tmp_path
+
+
+def verified(shop: Shop, folder: Path) -> subprocess.CompletedProcess[str]:
+    """What the script says, with the key that the log names."""
+    [item] = shop.get("checkpoint/keys")["items"]
+    later = ("--checkpoint", "today.note", "--consistency", "growth.json")
+    return subprocess.run(
+        (sys.executable, "-I", PATH, "--key", item["key"], "bundle.json", *later),
+        cwd=folder,
+        env=plain_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_what_was_kept_is_still_in_the_log(shop: Shop, kept: Path) -> None:
+    said = verified(shop, kept)
+
+    assert (said.returncode, said.stderr) == (0, "")
+    assert said.stdout.startswith("2 events are in the log stampbook.localhost/ledger of ")
+    assert "has only grown since" in said.stdout
+
+
+def test_what_was_changed_is_not(shop: Shop, kept: Path) -> None:
+    bundle = kept / "bundle.json"
+    bundle.write_bytes(bundle.read_bytes().replace(b'\\"points\\":1,', b'\\"points\\":9,'))
+
+    said = verified(shop, kept)
+
+    assert (said.returncode, said.stdout) == (1, "")
+    assert said.stderr.startswith("REJECTED: the event at position ")
