@@ -8,6 +8,7 @@ from stampbook import dead_letters, keys
 from stampbook.doctor import doctor
 from stampbook.importing import import_files
 from stampbook.log import log
+from stampbook.rebuild import rebuild
 from stampbook.up import up
 from stampbook.verify import verify
 
@@ -23,6 +24,7 @@ app.command()(up)
 app.command("import")(import_files)
 app.command()(log)
 app.command()(verify)
+app.command()(rebuild)
 app.command()(doctor)
 app.add_typer(dead_letters.app, name="dead-letters", help="What could not be read, and what waits.")
 app.add_typer(keys.app, name="keys", help="Who may do what.")

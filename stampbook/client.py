@@ -103,7 +103,9 @@ class Client:
             raise Unreachable(self.url, _reason(error)) from error
 
     @contextmanager
-    def lines(self, path: str, *, params: Mapping[str, str | int]) -> Iterator[Iterator[bytes]]:
+    def lines(
+        self, path: str, *, params: Mapping[str, str | int] | None = None, method: str = "GET"
+    ) -> Iterator[Iterator[bytes]]:
         """The lines of an NDJSON answer, as they come.
 
         Raises:
@@ -112,7 +114,7 @@ class Client:
         """
         try:
             with self._http.stream(
-                "GET", path, params=params, headers={"Accept": NDJSON}
+                method, path, params=params, headers={"Accept": NDJSON}
             ) as response:
                 if response.is_error:
                     response.read()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.ledger.store.outcomes import Account
 
+WRITER = "ledger.writer"  # the name that whoever decides for a shard owns
 _ACCOUNTS_MAX = 200_000
 
 

@@ -18,7 +18,7 @@ import msgspec
 
 from services.ledger import application
 from services.ledger.books import Books
-from services.ledger.cache import Cache
+from services.ledger.cache import WRITER, Cache
 from services.ledger.intake import TOPIC, Command, Malformed, Rules, read
 from services.ledger.store.outcomes import OUTCOMES_BELL
 from services.runtime.checkpoints import Notary
@@ -37,7 +37,7 @@ from services.runtime.stream import Reader, Record, StreamUnavailable
 from services.runtime.telemetry import span
 
 _LOG = logging.getLogger(__name__)
-NAME = "ledger.writer"
+NAME = WRITER
 _POLL_S = 0.25
 _TRIM_EVERY_RECORDS = 20_000
 _OBJECTS_PER_COLLECTION = 50_000  # by default 700: a sixth of all work, for nothing

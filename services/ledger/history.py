@@ -52,6 +52,28 @@ class Recorded:
     occurred_at: datetime
 
 
+class Envelope(msgspec.Struct, frozen=True):
+    """What can be said of an event without looking into its data."""
+
+    id: str
+    type: str
+    time: datetime  # as we write it; with its own offset
+    shard: int
+    position: int
+    recordedat: datetime
+    merchant: str
+    data: msgspec.Raw
+    subject: str | None = None
+
+
+class _Purchase(msgspec.Struct):
+    purchase: str
+
+
+_decode_envelope = msgspec.json.Decoder(Envelope).decode
+_decode_purchase = msgspec.json.Decoder(_Purchase).decode
+
+
 def decode(raw: bytes) -> Recorded:
     """Read an event of the log.
 
@@ -59,17 +81,45 @@ def decode(raw: bytes) -> Recorded:
         ValueError: the bytes are not an event that this release knows (msgspec.DecodeError is
             one), or a field is missing (KeyError becomes one).
     """
+    return read(unfold(raw))
+
+
+def unfold(raw: bytes) -> Envelope:
+    """What the envelope of an event says; its data are not looked at.
+
+    Raises:
+        ValueError: the bytes are no envelope of ours.
+    """
     try:
-        envelope = msgspec.json.decode(raw)
-        occurred_at = parse_rfc3339(envelope["time"])
+        return _decode_envelope(raw)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not an event of the ledger: {error!r}") from error
+
+
+def purchase_id_in(envelope: Envelope) -> str:
+    """Which purchase an event is about, without reading the rest of it.
+
+    Raises:
+        ValueError: none is named, or the data are no JSON.
+    """
+    return _decode_purchase(envelope.data).purchase
+
+
+def read(envelope: Envelope) -> Recorded:
+    """The event in an envelope.
+
+    Raises:
+        ValueError: as for `decode`.
+    """
+    try:
         return Recorded(
-            event=_event(envelope["type"], envelope["data"], occurred_at),
-            event_id=envelope["id"],
-            position=envelope["position"],
-            merchant=envelope["merchant"],
-            member=envelope.get("subject"),
-            recorded_at=parse_rfc3339(envelope["recordedat"]),
-            occurred_at=occurred_at,
+            event=_event(envelope.type, msgspec.json.decode(envelope.data), envelope.time),
+            event_id=envelope.id,
+            position=envelope.position,
+            merchant=envelope.merchant,
+            member=envelope.subject,
+            recorded_at=envelope.recordedat,
+            occurred_at=envelope.time,
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not an event of the ledger: {error!r}") from error

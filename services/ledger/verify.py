@@ -1,35 +1,41 @@
 """The auditor's reading: the whole log, every hash, every posting, every lot, from the start.
 
-It trusts nothing but the bytes of the events: lots and debts are added up again from them and
-compared with the tables that the writer keeps.
+It trusts nothing but the bytes of the events: what follows from them is worked out again beside the
+tables that the writer keeps, and compared with them. What it remembers is bounded.
 """
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from uuid import UUID
 
-from services.ledger import history, wire
+from services.ledger import history
+from services.ledger.comparison import Beside
 from services.ledger.domain import postings as sides
-from services.ledger.domain.events import PointsEarned
-from services.ledger.store.totals import Totals, difference
-from services.ledger.verify_belongings import Owners
-from services.runtime.clock import NEVER_US, micros, rfc3339
+from services.ledger.replay import (
+    TABLES,
+    WITHOUT_CONSEQUENCE,
+    Inconsistent,
+    Replay,
+    Told,
+)
+from services.ledger.wire import Story, stream_of
 from services.runtime.database import Connection, Database, DatabaseDamaged, Row
-from services.runtime.eventlog import chained, event_id_at
+from services.runtime.eventlog import EventLog, event_id_at
 
-_PAGE_SIZE = 1_000
+_PAGE_SIZE = 2_000
+_STORIES_MAX = 100_000
 _PAGE = """
 SELECT position, stream, version, type, event_id, event, chain FROM events
 WHERE position > :after ORDER BY position LIMIT :limit
 """
-_LOTS = """
-SELECT lot, points_left, touched, member, unit, points, earned_at, expires_at, expires_text,
-    merchant, purchase, position
-FROM lots WHERE lot > :after ORDER BY lot LIMIT :limit
+_EARLIER = """
+SELECT this.stream, earlier.version FROM events AS this
+JOIN events AS earlier
+ON earlier.stream = this.stream AND earlier.version = this.version - 1
+WHERE this.position IN :keys AND earlier.position < this.position
 """
 
 
@@ -40,8 +46,7 @@ class Verdict:
     ok: bool
     events: int  # read and found good
     position: int | None = None  # the first bad one
-    # gap, hash, unreadable, place, postings, lots, balance, totals, belongings, outcomes or head
-    fault: str | None = None
+    fault: str | None = None  # the kinds stand in docs/operations.md
     detail: str | None = None
 
 
@@ -54,17 +59,11 @@ class _Fault(Exception):
 
 @dataclass(slots=True)
 class _Reading:
-    """What has been added up so far."""
+    """How far it is, and where the stories stand that it met lately."""
 
     position: int = 0
     chain: bytes = b""
     versions: dict[str, int] = field(default_factory=dict)
-    points_left: dict[str, int] = field(default_factory=dict)
-    touched: dict[str, int] = field(default_factory=dict)
-    earned: dict[str, int] = field(default_factory=dict)  # by lot, a hash of what never changes
-    owed: defaultdict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
-    totals: Totals = field(default_factory=Totals)
-    owners: Owners = field(default_factory=Owners)
 
 
 def verify(database: Database, *, progress: Callable[[int, int], None]) -> Verdict:
@@ -74,36 +73,39 @@ def verify(database: Database, *, progress: Callable[[int, int], None]) -> Verdi
     """
     reading = _Reading()
     try:
-        with database.read() as connection:
-            of = _count(connection)
-            while page := connection.rows(_PAGE, {"after": reading.position, "limit": _PAGE_SIZE}):
-                for row in page:
-                    _check_event(reading, row)
-                progress(reading.position, of)
-            _check_head(connection, reading)
-            _check_lots(connection, reading)
-            _check_debts(connection, reading)
-            _check_totals(connection, reading)
-            _check_outcomes(connection, reading)
-            _check_owners(connection, reading)
+        with database.rehearse() as connection:
+            _read_all(connection, EventLog(database), reading, progress)
     except _Fault as fault:
-        return Verdict(
-            ok=False,
-            events=reading.position,
-            position=fault.position,
-            fault=fault.fault,
-            detail=str(fault),
-        )
+        return _bad(reading, fault.position, fault.fault, str(fault))
+    except Inconsistent as error:
+        reading.position = min(reading.position, error.position - 1)
+        return _bad(reading, error.position, error.fault, str(error))
     except (DatabaseDamaged, sqlite3.Error, ValueError, TypeError, OverflowError) as damage:
         # Whatever a broken byte does to the one who reads it: he has found it.
-        return Verdict(
-            ok=False,
-            events=reading.position,
-            position=reading.position + 1,
-            fault="unreadable",
-            detail=str(damage),
-        )
+        return _bad(reading, reading.position + 1, "unreadable", str(damage))
     return Verdict(ok=True, events=reading.position)
+
+
+def _bad(reading: _Reading, position: int, fault: str, detail: str) -> Verdict:
+    return Verdict(ok=False, events=reading.position, position=position, fault=fault, detail=detail)
+
+
+def _read_all(
+    connection: Connection,
+    log: EventLog,
+    reading: _Reading,
+    progress: Callable[[int, int], None],
+) -> None:
+    of = _count(connection)
+    tables = [Beside.of(connection, table) for table in TABLES]
+    replay = Replay(connection, log)
+    while page := connection.rows(_PAGE, {"after": reading.position, "limit": _PAGE_SIZE}):
+        _recall(connection, reading, page)
+        replay.follow([told for row in page if (told := _check_event(reading, row))])
+        progress(reading.position, of)
+    _check_head(connection, reading)
+    _check_tables(tables, reading)
+    _check_outcomes(connection, reading)
 
 
 def _count(connection: Connection) -> int:
@@ -111,67 +113,61 @@ def _count(connection: Connection) -> int:
     return int(row[0]) if row else 0
 
 
-def _check_event(reading: _Reading, row: Row) -> None:
+def _recall(connection: Connection, reading: _Reading, page: Sequence[Row]) -> None:
+    """Know where the stories of a page stand: those not met lately, from the log itself."""
+    if len(reading.versions) > _STORIES_MAX:
+        reading.versions.clear()
+    first: dict[str, int] = {}
+    for position, stream, *_ in page:
+        if stream not in reading.versions:
+            first.setdefault(stream, position)
+    reading.versions |= dict.fromkeys(first, 0)
+    reading.versions |= dict(connection.pick(_EARLIER, list(first.values())))
+
+
+def _check_event(reading: _Reading, row: Row) -> Told | None:
+    """An event at its place; None when nothing follows from it."""
     position, stream, version, type_, event_id, event, chain = row
     event = bytes(event)
     expected = reading.position + 1
     if position != expected:
         raise _Fault(expected, "gap", f"position {expected} is missing, {position} follows")
-    if chained(reading.chain, event) != bytes(chain):
+    if hashlib.sha256(reading.chain + event).digest() != chain:
         raise _Fault(position, "hash", "the bytes do not give the hash recorded with them")
-    if version != reading.versions.get(stream, 0) + 1:
+    if version != reading.versions[stream] + 1:
         raise _Fault(position, "place", f"version {version} of {stream} is out of turn")
     try:
-        recorded = history.decode(event)
+        envelope = history.unfold(event)
+        is_in_place = (
+            envelope.position == position
+            and (due := event_id_at(envelope.shard, position)) == event_id
+            and envelope.id.replace("-", "") == due.hex()
+            and envelope.type == type_
+        )
+        told = None
+        if type_ == WITHOUT_CONSEQUENCE:
+            story = _story_of_purchase(envelope)
+        else:
+            told = Told.of(history.read(envelope))
+            story = told.story.stream
     except ValueError as error:
         raise _Fault(position, "unreadable", str(error)) from None
-    is_in_place = (
-        recorded.position == position
-        and UUID(recorded.event_id).bytes == bytes(event_id)
-        and event_id_at(0, position) == bytes(event_id)
-        and _story(recorded) == stream
-        and wire.type_of(recorded.event) == type_
-    )
-    if not is_in_place:
+    if not is_in_place or story != stream:
         raise _Fault(position, "place", "the event says it belongs somewhere else")
-    wrong = reading.owners.note(recorded)
-    if wrong is not None:
-        raise _Fault(position, "belongings", wrong)
-    _check_postings(reading, recorded)
+    if told and sum([posting.points for posting in sides.postings(told.event)]):
+        raise _Fault(position, "postings", "the two sides of the movement differ")
     reading.position = position
     reading.chain = bytes(chain)
     reading.versions[stream] = version
+    return told
 
 
-def _story(recorded: history.Recorded) -> str:
-    event = recorded.event
-    purchase = getattr(event, "purchase", None)
-    return wire.Story(merchant=recorded.merchant, member=recorded.member, purchase=purchase).stream
-
-
-def _check_postings(reading: _Reading, recorded: history.Recorded) -> None:
-    event, position = recorded.event, recorded.position
-    postings = sides.postings(event)
-    if sum(posting.points for posting in postings):
-        raise _Fault(position, "postings", "the two sides of the movement differ")
-    times = wire.Times(recorded.occurred_at, recorded.recorded_at)
-    reading.totals.note(event, merchant=recorded.merchant, times=times)
-    if isinstance(event, PointsEarned):
-        if event.lot in reading.points_left:
-            raise _Fault(position, "lots", f"lot {event.lot} was earned before")
-        reading.points_left[event.lot] = 0
-        reading.earned[event.lot] = hash(_as_kept(recorded, event))
-    for posting in postings:
-        if posting.account is sides.Account.AVAILABLE:
-            assert posting.lot is not None
-            points_left = reading.points_left.get(posting.lot, 0) + posting.points
-            if posting.lot not in reading.points_left or points_left < 0:
-                raise _Fault(position, "lots", f"lot {posting.lot} does not hold these points")
-            reading.points_left[posting.lot] = points_left
-            reading.touched[posting.lot] = position
-        elif posting.account is sides.Account.OWED:
-            unit = str(getattr(event, "unit", ""))
-            reading.owed[_story(recorded), unit] -= posting.points
+def _story_of_purchase(envelope: history.Envelope) -> str:
+    purchase = history.purchase_id_in(envelope)
+    member = envelope.subject
+    if member is not None:
+        return stream_of(member)
+    return Story(merchant=envelope.merchant, member=None, purchase=purchase).stream
 
 
 def _check_head(connection: Connection, reading: _Reading) -> None:
@@ -183,45 +179,23 @@ def _check_head(connection: Connection, reading: _Reading) -> None:
         raise _Fault(reading.position, "head", "the head's hash is not the last event's")
 
 
-def _check_lots(connection: Connection, reading: _Reading) -> None:
-    """The table of lots holds just what the log adds up to."""
-    wrong: list[tuple[int, str]] = []
-    seen = 0
-    after = b""
-    while page := connection.rows(_LOTS, {"after": after, "limit": _PAGE_SIZE}):
-        after = bytes(page[-1][0])
-        seen += len(page)
-        for raw_lot, points_left, touched, *kept in page:
-            lot = str(UUID(bytes=bytes(raw_lot)))
-            expected = reading.points_left.get(lot)
-            position = reading.touched.get(lot) or int(touched)
-            if expected != points_left:
-                detail = f"lot {lot} holds {points_left}, the log adds up to {expected}"
-                wrong.append((position, detail))
-            elif reading.earned[lot] != hash(tuple(kept)) or touched != position:
-                wrong.append((position, f"lot {lot} is not kept as it was earned"))
-    if wrong:
-        position, detail = min(wrong)
-        raise _Fault(position, "balance", detail)
-    if seen != len(reading.points_left):
-        detail = f"{len(reading.points_left)} lots were earned, {seen} are kept"
-        raise _Fault(reading.position, "balance", detail)
-
-
-def _as_kept(recorded: history.Recorded, event: PointsEarned) -> tuple[object, ...]:
-    """What the table of lots says of a lot and never changes."""
-    end = event.expires_at
-    return (
-        recorded.member,
-        event.unit,
-        event.points,
-        micros(event.earned_at),
-        NEVER_US if end is None else micros(end),
-        None if end is None else rfc3339(end),
-        recorded.merchant,
-        event.purchase,
-        recorded.position,
-    )
+def _check_tables(tables: Sequence[Beside], reading: _Reading) -> None:
+    """Every table that follows from the log holds just what the log adds up to."""
+    wrong = [
+        (found, beside.table.fault)
+        for beside in tables
+        if beside.differences()
+        for found in beside.first(limit=1)
+    ]
+    for found, fault in sorted(wrong, key=lambda each: each[0].position or reading.position):
+        row = f"{found.table} {found.key}"
+        if found.kept is None:
+            detail = f"{row} is missing: the log adds up to {found.rebuilt}"
+        elif found.rebuilt is None:
+            detail = f"{row} is kept, and the log knows nothing of it: {found.kept}"
+        else:
+            detail = f"{row}: kept is {found.kept}, the log adds up to {found.rebuilt}"
+        raise _Fault(found.position or reading.position, fault, detail)
 
 
 def _check_outcomes(connection: Connection, reading: _Reading) -> None:
@@ -230,28 +204,3 @@ def _check_outcomes(connection: Connection, reading: _Reading) -> None:
     if claimed != reading.position:
         detail = f"outcomes claim {claimed} events, the log holds {reading.position}"
         raise _Fault(reading.position, "outcomes", detail)
-
-
-def _check_totals(connection: Connection, reading: _Reading) -> None:
-    wrong = difference(connection, reading.totals)
-    if wrong is not None:
-        raise _Fault(reading.position, "totals", wrong)
-
-
-def _check_owners(connection: Connection, reading: _Reading) -> None:
-    differs = reading.owners.differs(connection)
-    if differs is not None:
-        raise _Fault(reading.position, "belongings", differs)
-
-
-def _check_debts(connection: Connection, reading: _Reading) -> None:
-    kept = {
-        (stream, unit): points
-        for stream, unit, points in connection.rows("SELECT stream, unit, points FROM debts")
-        if points
-    }
-    owed = {place: points for place, points in reading.owed.items() if points}
-    if kept != owed:
-        place = min(set(kept.items()) ^ set(owed.items()))[0]
-        detail = f"{place[0]} owes {kept.get(place, 0)}, the log adds up to {owed.get(place, 0)}"
-        raise _Fault(reading.position, "balance", detail)

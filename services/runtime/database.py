@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 NOTHING: Mapping[str, object] = {}
@@ -24,6 +25,15 @@ class DatabaseDamaged(DatabaseUnavailable):
 
 class Conflict(Exception):
     """A row with this key exists already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """A table, and the temporary one that stands before it: by names that tell them apart."""
+
+    table: str
+    shadow: str
+    columns: tuple[str, ...]
 
 
 class Connection(Protocol):
@@ -84,6 +94,12 @@ class Connection(Protocol):
     def cut_off(self, holder: int) -> None:
         """Close another connection, soon; its transaction is undone."""
 
+    def shadow(self, table: str, *, key: Sequence[str]) -> Shadow:
+        """Let an empty table of the same columns stand before a table until the transaction ends.
+
+        The table's plain name means the shadow from now on. The key is unique in both.
+        """
+
     def savepoint(self) -> AbstractContextManager[None]:
         """A part that is undone by itself when its block raises.
 
@@ -105,6 +121,9 @@ class Database(Protocol):
             is_repeatable: a crash of the database may undo it, together with whatever was written
                 after it, and the caller then does the same again. So it need not wait for the disk.
         """
+
+    def rehearse(self) -> AbstractContextManager[Connection]:
+        """A consistent view as for reading, in which tables may be shadowed; never kept."""
 
     def listen(self, bell: str, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back after each commit that rang, on any thread; returns how to stop.

@@ -21,6 +21,7 @@ from services.runtime.database import (
     DatabaseDamaged,
     DatabaseUnavailable,
     Row,
+    Shadow,
     on_sum,
 )
 
@@ -119,6 +120,13 @@ class PostgresConnection:
     def cut_off(self, holder: int) -> None:
         self.raw.execute("SELECT pg_terminate_backend(%s)", (holder,))
 
+    def shadow(self, table: str, *, key: Sequence[str]) -> Shadow:
+        [(schema,)] = self.rows("SELECT current_schema()")
+        # Temporary tables are found first; they are not logged, and gone whatever happens.
+        self.execute(f"CREATE TEMP TABLE {table} (LIKE {schema}.{table}) ON COMMIT DROP")
+        self.execute(f"CREATE UNIQUE INDEX ON pg_temp.{table} ({', '.join(key)})")
+        return Shadow(f"{schema}.{table}", f"pg_temp.{table}", tuple(self._types_of(table)))
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         try:
@@ -143,7 +151,8 @@ class PostgresConnection:
         if table not in self._types:
             found = self.raw.execute(
                 "SELECT column_name, data_type FROM information_schema.columns "
-                "WHERE table_schema = current_schema() AND table_name = %s",
+                "WHERE table_schema = current_schema() AND table_name = %s "
+                "ORDER BY ordinal_position",
                 (table,),
             ).fetchall()
             if not found:
@@ -182,6 +191,14 @@ class PostgresDatabase:
             if is_repeatable:
                 found.execute("SET LOCAL synchronous_commit = off")
             yield found
+
+    @contextmanager
+    def rehearse(self) -> Iterator[PostgresConnection]:
+        with self._connection(psycopg.IsolationLevel.REPEATABLE_READ, read_only=False) as found:
+            try:
+                yield found
+            finally:
+                found.raw.rollback()
 
     def listen(self, bell: str, callback: Callable[[], None]) -> Callable[[], None]:
         return self._bells.listen(bell, callback)

@@ -6,7 +6,7 @@ import sqlite3
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from services.runtime.database import (
@@ -15,6 +15,7 @@ from services.runtime.database import (
     DatabaseDamaged,
     DatabaseUnavailable,
     Row,
+    Shadow,
     on_sum,
 )
 
@@ -39,6 +40,7 @@ class SQLiteConnection:
     def __init__(self, raw: sqlite3.Connection) -> None:
         self.raw = raw
         self.bells: set[str] = set()
+        self.shadows: list[str] = []
 
     def execute(self, sql: str, params: Mapping[str, object] = NOTHING) -> int:
         return self.raw.execute(sql, dict(params)).rowcount
@@ -104,6 +106,16 @@ class SQLiteConnection:
     def cut_off(self, holder: int) -> None:
         """Nobody to cut off."""
 
+    def shadow(self, table: str, *, key: Sequence[str]) -> Shadow:
+        # Temporary tables are found first, and lie in a file of their own.
+        self.raw.execute(
+            f"CREATE TEMP TABLE {table} AS SELECT * FROM main.{table} LIMIT 0"  # noqa: S608
+        )
+        self.raw.execute(f"CREATE UNIQUE INDEX temp.{table}_shadow ON {table} ({', '.join(key)})")
+        self.shadows.append(f"temp.{table}")
+        columns = tuple(row[1] for row in self.raw.execute(f"PRAGMA temp.table_info({table})"))
+        return Shadow(f"main.{table}", f"temp.{table}", columns)
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         self.raw.execute("SAVEPOINT part")
@@ -147,6 +159,8 @@ class SQLiteDatabase:
             connection = SQLiteConnection(raw)
             try:
                 yield connection
+                for shadow in connection.shadows:
+                    raw.execute(f"DROP TABLE {shadow}")
                 raw.execute("COMMIT")
             except BaseException:
                 if raw.in_transaction:
@@ -155,6 +169,9 @@ class SQLiteDatabase:
         for bell in connection.bells:
             for callback in tuple(self._listeners[bell]):
                 callback()
+
+    def rehearse(self) -> AbstractContextManager[SQLiteConnection]:
+        return self.read()  # whose end undoes the shadows too
 
     def listen(self, bell: str, callback: Callable[[], None]) -> Callable[[], None]:
         self._listeners[bell].append(callback)

@@ -257,6 +257,16 @@ def test_verifies_and_finds_nothing(installation: Installation) -> None:
     assert last_line(done.stdout)["ok"] is True
 
 
+def test_rebuilds_a_view_beside_the_one_in_use(installation: Installation) -> None:
+    compared = installation.stampbook("rebuild", "balances", "--json")
+    switched = installation.stampbook("rebuild", "balances", "--switch")
+    unknown = installation.stampbook("rebuild", "weather")
+
+    assert (compared.returncode, last_line(compared.stdout)["differences"]) == (0, 0)
+    assert (switched.returncode, "put in place, 0 differences" in switched.stderr) == (0, True)
+    assert (unknown.returncode, "unknown-view" in unknown.stderr) == (1, True)
+
+
 @pytest.mark.parametrize("option", [[], ["--json"]])
 def test_says_when_nobody_answers(option: list[str]) -> None:
     done = stampbook(

@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.support.embedded import ROLE, running_embedded
+from tests.support.eventually import eventually
 from tests.support.installation import GROCER, ROOT, our_code, stampbook
 from tests.support.server import free_port, plain_environment
 
@@ -104,6 +105,27 @@ def test_a_log_that_was_tampered_with_is_found_at_its_position(tmp_path: Path) -
     assert stopped.stderr.startswith("Position 3: hash")
     assert served.returncode == 1
     assert json.loads(served.stdout.splitlines()[-1])["position"] == 3
+
+
+def test_a_view_of_a_stopped_installation_is_rebuilt_and_put_in_place(tmp_path: Path) -> None:
+    with running_embedded(tmp_path) as running:
+        sample = ROOT / "examples" / "purchases.ndjson"
+        assert running.stampbook("import", sample, "--state", tmp_path).returncode == 0
+        folder = running.processes[ROLE].folder / "data"
+        eventually(lambda: "points.earned" in running.stampbook("log").stdout)
+        held = stampbook("rebuild", "balances", "--switch", "--data", folder, environment={})
+        running.processes[ROLE].stop()
+        with closing(sqlite3.connect(folder / "ledger.db")) as database, database:
+            assert database.execute("UPDATE lots SET points_left = 1").rowcount
+
+        damaged = stampbook("rebuild", "balances", "--data", folder, environment={})
+        mended = stampbook("rebuild", "balances", "--switch", "--data", folder, environment={})
+        sound = stampbook("rebuild", "balances", "--data", folder, "--json", environment={})
+
+    assert (held.returncode, "in use" in held.stderr) == (1, True)
+    assert (damaged.returncode, mended.returncode, sound.returncode) == (1, 0, 0)
+    assert "kept points_left 1" in damaged.stderr
+    assert json.loads(sound.stdout)["differences"] == 0
 
 
 def test_a_store_that_no_server_would_start_on_is_still_named(tmp_path: Path) -> None:

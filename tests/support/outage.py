@@ -26,6 +26,9 @@ class Outage:
     def write(self, *, is_repeatable: bool = False) -> AbstractContextManager[Connection]:
         return self._reach(partial(self._database.write, is_repeatable=is_repeatable))
 
+    def rehearse(self) -> AbstractContextManager[Connection]:
+        return self._reach(self._database.rehearse)
+
     def listen(self, bell: str, callback: Callable[[], None]) -> Callable[[], None]:
         return self._database.listen(bell, callback)
 

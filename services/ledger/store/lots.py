@@ -50,7 +50,7 @@ class StoredLot:
 
 def load_lots(connection: Connection, lots: Sequence[str]) -> dict[str, StoredLot]:
     """These lots, as far as they exist."""
-    rows = connection.pick(_LOTS_BY_ID, [UUID(lot).bytes for lot in lots])
+    rows = connection.pick(_LOTS_BY_ID, [_key(lot) for lot in lots])
     return {stored.lot.lot: stored for stored in map(_stored_lot, rows)}
 
 
@@ -65,7 +65,7 @@ def load_spendable(
             "unit": unit,
             "expires_at": _expires_us(after.lot) if after else -(2**63),
             "earned_at": micros(after.lot.earned_at) if after else 0,
-            "lot": UUID(after.lot.lot).bytes if after else b"",
+            "lot": _key(after.lot.lot) if after else b"",
             "limit": limit,
         },
     )
@@ -92,7 +92,7 @@ def save_lots(
             {
                 "points_left": stored.lot.points_left,
                 "touched": stored.touched,
-                "lot": UUID(stored.lot.lot).bytes,
+                "lot": _key(stored.lot.lot),
             }
             for stored in changed
         ],
@@ -100,14 +100,19 @@ def save_lots(
     connection.insert(
         "lot_entries",
         ("lot", "position", "points"),
-        [(UUID(lot).bytes, position, points) for lot, position, points in entries],
+        [(_key(lot), position, points) for lot, position, points in entries],
     )
+
+
+def _key(lot: str) -> bytes:
+    """The bytes of a lot's UUID; several times faster than by way of the class."""
+    return bytes.fromhex(lot.replace("-", ""))
 
 
 def _lot_row(stored: StoredLot) -> Row:
     lot = stored.lot
     return (
-        UUID(lot.lot).bytes,
+        _key(lot.lot),
         stored.member,
         lot.unit,
         lot.points,

@@ -47,6 +47,8 @@ OPERATIONS = [
     ("GET", "/v1/proofs/consistency"),
     ("GET", "/v1/proofs/events"),
     ("GET", "/v1/tile/{level}/{number}"),
+    ("GET", "/v1/views/{view}/comparison"),
+    ("POST", "/v1/views/{view}/switch"),
 ]
 
 

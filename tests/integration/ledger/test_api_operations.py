@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from base64 import b64decode
 from datetime import timedelta
+from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+import httpx
 import pytest
 
+from services.ledger import api_verification
 from services.runtime.auth import Role
+from services.runtime.contracts import Contract
+from services.runtime.health import Health
 from services.runtime.stream import Message
+from services.runtime.web import application
 from tests.support.asyncs import soon
 from tests.support.doors import door_to
 from tests.support.keys import bearer
-from tests.support.ledger import Door, Ledger, a_purchase, a_return, answered, refused
+from tests.support.ledger import (
+    OPERATOR_KEY,
+    Door,
+    Ledger,
+    a_purchase,
+    a_return,
+    answered,
+    refused,
+)
+from tests.support.outage import Outage
 
 RUBBISH = b'{"specversion": "1.0", "type": "stampbook.purchase", "shop": "364"}'
 
@@ -222,3 +238,60 @@ async def test_the_auditors_reading_tells_how_far_it_is_and_what_it_found(ledger
     assert (verdict["ok"], verdict["position"], verdict["fault"]) == (False, 2, "hash")
     till = ledger.door_of(Role.TILL)
     refused(await till.http.get("/v1/verification"), 403, "role-not-allowed")
+
+
+def lines_of(answer: httpx.Response) -> list[dict[str, Any]]:
+    assert answer.status_code == 200, answer.text
+    return [json.loads(line) for line in answer.content.splitlines()]
+
+
+async def test_a_view_is_rebuilt_compared_and_put_in_place(ledger: Ledger) -> None:
+    door = ledger.door(None)
+    await ledger.door().buy("p-1")
+    ledger.award(50)
+    await soon(lambda: ledger.door().balance(), lambda points: points == 50)
+    with ledger.database.write() as connection:
+        connection.execute("UPDATE lots SET points_left = 49")
+
+    auditor = ledger.door_of(Role.AUDITOR, None)
+    *_, compared = lines_of(await auditor.http.get("/v1/views/balances/comparison"))
+    *_, switched = lines_of(await door.http.post("/v1/views/balances/switch"))
+    progress, again = lines_of(await door.http.get("/v1/views/balances/comparison"))
+
+    assert Contract.of("answers/comparison").errors(compared) == []
+    [difference] = compared["shown"]
+    assert (difference["member"], difference["position"]) == ("1130", 2)
+    assert (difference["kept"], difference["rebuilt"]) == ("points_left 49", "points_left 50")
+    assert switched["is_switched"]
+    assert (progress, again["differences"]) == ({"checked": 2, "of": 2}, 0)
+    assert await ledger.door().balance() == 50
+
+
+async def test_who_may_rebuild_what(idle_ledger: Ledger) -> None:
+    operator = idle_ledger.door(None)
+    auditor = idle_ledger.door_of(Role.AUDITOR, None)
+
+    refused(await auditor.http.post("/v1/views/balances/switch"), 403, "role-not-allowed")
+    refused(await operator.http.get("/v1/views/weather/comparison"), 404, "unknown-view")
+
+
+async def test_the_log_is_read_again_for_one_at_a_time(ledger: Ledger) -> None:
+    door = ledger.door()
+    await door.buy("p-1")
+    outage = Outage(ledger.database)
+    app = application("test", "0", [api_verification.routes(outage, ledger.keys)], health=Health())
+    auditor = door_to(app, **bearer(OPERATOR_KEY))
+    outage.let_go.clear()
+    first = asyncio.create_task(auditor.get("/v1/verification"))
+    await soon(lambda: _told(outage.asked), lambda asked: asked > 0)
+
+    second = await auditor.get("/v1/verification")
+    outage.let_go.set()
+
+    refused(second, 409, "already-reading")
+    assert lines_of(await first)[-1] == {"ok": True, "events": 1}
+    assert lines_of(await auditor.get("/v1/verification"))[-1]["ok"]
+
+
+async def _told(value: int) -> int:
+    return value

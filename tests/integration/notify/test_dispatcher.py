@@ -26,6 +26,7 @@ class Severed:
         self._database = database
         self.is_cut = False
         self.read = database.read
+        self.rehearse = database.rehearse
         self.listen = database.listen
         self.close = database.close
 

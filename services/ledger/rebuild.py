@@ -1,0 +1,114 @@
+"""Views of the ledger built again from its log, beside the ones in use, and compared row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from services.ledger import history
+from services.ledger.cache import WRITER
+from services.ledger.comparison import Beside, Difference
+from services.ledger.replay import TABLES, WITHOUT_CONSEQUENCE, Replay, Told
+from services.runtime.database import Connection, Database
+from services.runtime.eventlog import EventLog
+
+VIEWS = {
+    "balances": ("lots", "lot_entries", "debts"),
+    "returns": ("returned", "purchase_returns"),
+    "belongings": ("claims", "cards"),
+    "totals": ("movements", "settlements"),
+}
+_POSITIONS_PER_PAGE = 5_000
+_SHOWN_MAX = 100
+_PAGE = """
+SELECT event FROM events WHERE position > :after AND position <= :until AND type <> :nothing
+ORDER BY position
+"""
+# Whoever appends waits for this transaction, or gives up and tries again.
+_HOLD = "UPDATE log_head SET position = position"
+# A living writer remembers what the tables said; after a new epoch it reads them anew.
+_FENCE = "UPDATE owners SET epoch = epoch + 1, lease_until = 0 WHERE name = :name"
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What rebuilding a view has shown."""
+
+    view: str
+    events: int  # the log's length
+    rows: int  # of the view, as rebuilt
+    differences: int
+    shown: Sequence[Difference]  # the first ones
+    is_switched: bool = False
+
+
+def compare(database: Database, view: str, *, progress: Progress) -> Comparison:
+    """Rebuild a view beside the one in use; nothing is changed.
+
+    Everything is read as of one instant, whatever the writer does meanwhile.
+
+    Raises:
+        Inconsistent: the log contradicts itself; `verify` says more.
+        ValueError: an event cannot be read; likewise.
+    """
+    with database.rehearse() as connection:
+        _, found = _compare(connection, EventLog(database), view, progress)
+    return found
+
+
+def switch(database: Database, view: str, *, progress: Progress) -> Comparison:
+    """Rebuild a view, and put every row that differs in its place, in one transaction.
+
+    Who appends waits meanwhile, and then forgets what it remembers.
+
+    Raises:
+        Inconsistent: as for `compare`; nothing was changed.
+        ValueError: likewise.
+    """
+    with database.write() as connection:
+        connection.execute(_HOLD)
+        tables, found = _compare(connection, EventLog(database), view, progress)
+        for beside in tables:
+            beside.put_right()
+        connection.execute(_FENCE, {"name": WRITER})
+    return replace(found, is_switched=True)
+
+
+def fill(connection: Connection, log: EventLog, progress: Progress) -> int:
+    """Work out all tables of `TABLES` that were shadowed; returns the log's end."""
+    end = log.head(connection).position
+    replay = Replay(connection, log)
+    for after in range(0, end, _POSITIONS_PER_PAGE):
+        until = min(after + _POSITIONS_PER_PAGE, end)
+        page = connection.rows(
+            _PAGE, {"after": after, "until": until, "nothing": WITHOUT_CONSEQUENCE}
+        )
+        replay.follow([Told.of(history.decode(bytes(event))) for (event,) in page])
+        progress(until, end)
+    return end
+
+
+def _compare(
+    connection: Connection, log: EventLog, view: str, progress: Progress
+) -> tuple[list[Beside], Comparison]:
+    # All of them, lest what follows beside the view is written to a table in use.
+    tables = {table.name: Beside.of(connection, table) for table in TABLES}
+    end = fill(connection, log, progress)
+    wanted = [tables[name] for name in VIEWS[view]]
+    differences = {beside.table.name: beside.differences() for beside in wanted}
+    shown = [
+        difference
+        for beside in wanted
+        if differences[beside.table.name]
+        for difference in beside.first(limit=_SHOWN_MAX)
+    ]
+    found = Comparison(
+        view=view,
+        events=end,
+        rows=sum(beside.rows() for beside in wanted),
+        differences=sum(differences.values()),
+        shown=shown[:_SHOWN_MAX],
+    )
+    return wanted, found
