@@ -64,6 +64,7 @@ def ledger(site: Site, settings: LedgerSettings, programmes: Programmes) -> list
             keys=site.keys,
             rules=rules,
             witnesses=settings.verifiers(),
+            time_zone=settings.time_zone,
         )
     ]
 

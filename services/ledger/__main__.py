@@ -39,6 +39,7 @@ def _api(settings: LedgerSettings) -> FastAPI:
             keys=StoredKeys(footing.database, footing.clock, operator_key=settings.admin_key),
             rules=_rules(footing, settings),
             witnesses=settings.verifiers(),
+            time_zone=settings.time_zone,
         )
         kept_open = stack.pop_all()
 

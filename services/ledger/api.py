@@ -17,6 +17,7 @@ from services.ledger import (
     api_proofs,
     api_purchases,
     api_reports,
+    api_statements,
     api_verification,
 )
 from services.ledger.intake import Rules
@@ -39,6 +40,7 @@ def routes(
     keys: StoredKeys,
     rules: Rules,
     witnesses: Sequence[Verifier] = (),
+    time_zone: str = "UTC",
 ) -> APIRouter:
     """All doors of one process. What they are given stays the caller's to close."""
     outcomes = Outcomes(database, Bell(database, OUTCOMES_BELL))
@@ -52,6 +54,7 @@ def routes(
         api_purchases.routes(database, keys),
         api_reports.routes(database, rules.clock, keys),
         api_cards.routes(database, keys),
+        api_statements.routes(database, rules.clock, keys, time_zone=time_zone),
         api_events.routes(database, Bell(database, BELL), keys),
         api_dead_letters.routes(database, producer, keys),
         api_keys.routes(keys),

@@ -39,6 +39,10 @@ class LedgerSettings(RuntimeSettings):
         default=3.0,
         description="How long a process that vanished keeps others from taking over its work.",
     )
+    time_zone: str = Field(
+        default="UTC",
+        description="IANA time zone in which statements' months begin, unless one is asked for.",
+    )
     batch_size_max: PositiveInt = Field(
         default=2_000, description="Commands that the writer decides in one transaction."
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from services.ledger.views import story
-from services.ledger.views.past import fold
+from services.ledger.views.past import Past, fold
 from services.ledger.wire import stream_of
 from services.runtime.clock import NEVER_US, micros, rfc3339
 from services.runtime.database import Connection
@@ -70,13 +70,26 @@ def _now(connection: Connection, member: str, *, at: datetime) -> dict[str, _Uni
 
 def _then(connection: Connection, member: str, moment: story.Moment) -> dict[str, _Unit]:
     """From the log: every movement that had happened by then and was known by then."""
-    past = fold(connection, member, moment)
+    return _by_end(fold(connection, member, moment), at=moment.at)
+
+
+def lines(past: Past, *, at: datetime) -> list[dict[str, object]]:
+    """A line for each unit of which points had moved."""
+    return [_line(name, unit) for name, unit in sorted(_by_end(past, at=at).items())]
+
+
+def available(past: Past, unit: str, *, at: datetime) -> int:
+    """What could be spent of a unit."""
+    return sum(_by_end(past, at=at)[unit].points.values())
+
+
+def _by_end(past: Past, *, at: datetime) -> defaultdict[str, _Unit]:
     units: defaultdict[str, _Unit] = defaultdict(_Unit)
     for (name, _, lot), points in past.points.items():
         # A return that was told late may have taken points of a lot that was earned only later:
         # without the lot they are missing like any debt.
         end = past.ends.get(lot) if lot is not None else None
-        units[name].add(points, end, at=moment.at)
+        units[name].add(points, end, at=at)
     return units
 
 

@@ -29,6 +29,7 @@ OPERATIONS = [
     ("GET", "/v1/entries/{entry_id}/why"),
     ("GET", "/v1/purchases/{purchase_id}"),
     ("GET", "/v1/settlements/{month}"),
+    ("GET", "/v1/members/{member}/statements/{month}"),
     ("GET", "/v1/trial-balance"),
     ("GET", "/v1/events"),
     ("GET", "/v1/dead-letters"),
