@@ -1,4 +1,4 @@
-"""The auditor's reading: the whole log, every hash, every posting, every lot, from the start.
+"""The auditor's reading: the whole log, every hash, posting, lot and signature, from the start.
 
 It trusts nothing but the bytes of the events: what follows from them is worked out again beside the
 tables that the writer keeps, and compared with them. What it remembers is bounded.
@@ -21,6 +21,7 @@ from services.ledger.replay import (
     Replay,
     Told,
 )
+from services.ledger.verify_tree import TreeReading, Untrue
 from services.ledger.wire import Story, stream_of
 from services.runtime.database import Connection, Database, DatabaseDamaged, Row
 from services.runtime.eventlog import EventLog, event_id_at
@@ -77,7 +78,7 @@ def verify(database: Database, *, progress: Callable[[int, int], None]) -> Verdi
             _read_all(connection, EventLog(database), reading, progress)
     except _Fault as fault:
         return _bad(reading, fault.position, fault.fault, str(fault))
-    except Inconsistent as error:
+    except (Inconsistent, Untrue) as error:
         reading.position = min(reading.position, error.position - 1)
         return _bad(reading, error.position, error.fault, str(error))
     except (DatabaseDamaged, sqlite3.Error, ValueError, TypeError, OverflowError) as damage:
@@ -98,12 +99,14 @@ def _read_all(
 ) -> None:
     of = _count(connection)
     tables = [Beside.of(connection, table) for table in TABLES]
-    replay = Replay(connection, log)
+    replay, tree = Replay(connection, log), TreeReading()
     while page := connection.rows(_PAGE, {"after": reading.position, "limit": _PAGE_SIZE}):
         _recall(connection, reading, page)
         replay.follow([told for row in page if (told := _check_event(reading, row))])
+        tree.follow(connection, [row[-2] for row in page])
         progress(reading.position, of)
     _check_head(connection, reading)
+    tree.check(connection)
     _check_tables(tables, reading)
     _check_outcomes(connection, reading)
 

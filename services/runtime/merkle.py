@@ -16,7 +16,7 @@ from hashlib import sha256
 HASH_BYTES = 32
 TILE_HEIGHT = 8
 TILE_WIDTH = 1 << TILE_HEIGHT
-_TILE_BYTES = TILE_WIDTH * HASH_BYTES
+TILE_BYTES = TILE_WIDTH * HASH_BYTES
 _LEAF, _NODE = b"\x00", b"\x01"
 _NOBODY = b""
 
@@ -61,7 +61,7 @@ def grown(edge: Edge, leaves: Sequence[bytes]) -> tuple[Edge, dict[Tile, bytes]]
             parts.extend([_NOBODY] * (level + 1 - len(parts)))
             cut = _cut(parts[level] + b"".join(nodes))
             tiles |= {(level, before // TILE_WIDTH + n): part for n, part in enumerate(cut)}
-            parts[level] = cut[-1] if len(cut[-1]) < _TILE_BYTES else _NOBODY
+            parts[level] = cut[-1] if len(cut[-1]) < TILE_BYTES else _NOBODY
         peaks.extend([_NOBODY] * (height + 1 - len(peaks)))
         if before % 2:
             nodes.insert(0, peaks[height])
@@ -77,6 +77,11 @@ def edge_tiles(size: int) -> list[Tile]:
     """The tiles at the right edge that are not full, and not empty."""
     widths = [(level, size >> TILE_HEIGHT * level) for level in range(_levels(size))]
     return [(level, width // TILE_WIDTH) for level, width in widths if width % TILE_WIDTH]
+
+
+def tile_count(size: int) -> int:
+    """How many tiles a tree of this size has."""
+    return sum(-(-(size >> TILE_HEIGHT * level) // TILE_WIDTH) for level in range(_levels(size)))
 
 
 def edge_of(size: int, tiles: Mapping[Tile, bytes]) -> Edge:
@@ -195,7 +200,7 @@ def _split(count: int) -> int:
 
 
 def _cut(hashes: bytes) -> list[bytes]:
-    return [hashes[at : at + _TILE_BYTES] for at in range(0, len(hashes), _TILE_BYTES)]
+    return [hashes[at : at + TILE_BYTES] for at in range(0, len(hashes), TILE_BYTES)]
 
 
 def _levels(size: int) -> int:

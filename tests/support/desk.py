@@ -12,6 +12,7 @@ from services.ledger.clock import ExpiryClock
 from services.ledger.consumer import Writer
 from services.ledger.intake import Rules, command, key_of
 from services.ledger.store.outcomes import Outcome, load_outcomes
+from services.runtime.checkpoints import Notary
 from services.runtime.database import Database
 from services.runtime.eventlog import EventLog
 from services.runtime.footing import Footing
@@ -25,7 +26,9 @@ START = datetime(2026, 5, 1, 12, tzinfo=UTC)
 class Desk:
     """One writer on a database, a scripted stream, and a clock that stands still."""
 
-    def __init__(self, database: Database, *, name: str = "writer-1") -> None:
+    def __init__(
+        self, database: Database, *, name: str = "writer-1", notary: Notary | None = None
+    ) -> None:
         self.database = database
         self.now = START
         self.stream = ScriptedStream()
@@ -39,7 +42,7 @@ class Desk:
         self.rules = Rules(
             is_accepted_currency=lambda currency: currency == "USD", clock=lambda: self.now
         )
-        self.writer = Writer(self.footing, rules=self.rules)
+        self.writer = Writer(self.footing, rules=self.rules, notary=notary)
         self.expiry_clock = ExpiryClock(self.footing, rules=self.rules)
         self._next_offset = 0
 

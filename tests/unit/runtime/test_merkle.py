@@ -19,6 +19,7 @@ from services.runtime.merkle import (
     grown,
     inclusion,
     leaf_hash,
+    tile_count,
 )
 from tests.support import rfc6962
 from tests.support.rfc6962 import CONSISTENCIES, INCLUSIONS, LEAVES, ROOTS
@@ -99,6 +100,7 @@ def test_grows_on_from_what_is_stored(size: int) -> None:
 def test_tiles_are_laid_out_as_the_specification_says() -> None:
     _, tiles = tree(leaves(70_000))
 
+    assert len(tiles) == tile_count(70_000)
     widths = {tile: len(hashes) // 32 for tile, hashes in tiles.items()}
 
     assert widths == {
