@@ -18,12 +18,21 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60, help="of load, each (default: 60)")
     parser.add_argument("--seed", default=secrets.token_hex(4), help="repeats a schedule")
     parser.add_argument("--installation", choices=(*INSTALLATIONS, "both"), default="both")
+    parser.add_argument(
+        "--unfenced", action="store_true", help="sabotage: without epochs it has to fail"
+    )
     wanted = parser.parse_args()
     names = INSTALLATIONS if wanted.installation == "both" else (wanted.installation,)
     print(f"seed {wanted.seed}", flush=True)
     is_good = True
     for name in names:
-        report = run(name, seconds=wanted.seconds, seed=wanted.seed, is_long=True)
+        report = run(
+            name,
+            seconds=wanted.seconds,
+            seed=wanted.seed,
+            is_long=True,
+            is_fenced=not wanted.unfenced,
+        )
         print(table(report), flush=True)
         is_good = is_good and report.is_good
     return 0 if is_good else 1

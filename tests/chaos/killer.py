@@ -1,7 +1,7 @@
 """Kills processes as a power cut would, one after another, and starts them again.
 
-With freezes it also lets some stand still for longer than a lease lasts: they come back believing
-that they still lead, while a standby has taken over.
+With freezes it also lets those who lead stand still for longer than a lease lasts: they come back
+believing that they still lead, while a standby has taken over.
 """
 
 import threading
@@ -10,12 +10,13 @@ from collections import Counter
 from collections.abc import Iterator
 from random import Random
 
-from tests.support.installation import Installation
+from tests.support.installation import STANDBY, Installation
 from tests.support.server import Server
 
 PAUSE_S = (0.6, 1.4)
-FREEZE_S = 7.0  # leases last five
+FREEZE_S = (6.0, 13.0)  # leases last three or five; who stands in a transaction is cut off at nine
 FROZEN = 0.2  # of all misfortunes, where there are freezes
+WRITER = "ledger-writer"  # frozen once more in every round: there the fence matters most
 _LOOK_EVERY_S = 0.1
 
 
@@ -33,6 +34,7 @@ class Killer:
         self._seed = seed
         self._kills_min = kills_min
         self._with_freezes = with_freezes
+        self._patience = Random(f"{seed}/freezes")
         self._thaw_at_s: dict[str, float] = {}
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="killer")
@@ -57,6 +59,8 @@ class Killer:
             for name in names:
                 is_frozen = chance.random() < FROZEN and name in self._installation.processes
                 yield name, is_frozen and self._with_freezes, chance.uniform(*PAUSE_S)
+            if self._with_freezes and WRITER in names:
+                yield WRITER, True, chance.uniform(*PAUSE_S)
 
     def _run(self) -> None:
         try:
@@ -75,10 +79,25 @@ class Killer:
             self._errors.append(error)
 
     def _freeze(self, name: str) -> None:
+        name = self._who_leads(name)
         if name not in self._thaw_at_s:
             self._targets[name].freeze()
-            self._thaw_at_s[name] = time.monotonic() + FREEZE_S
+            self._thaw_at_s[name] = time.monotonic() + self._patience.uniform(*FREEZE_S)
             self.freezes[name] += 1
+
+    def _who_leads(self, name: str) -> str:
+        """Of a process and its standby the one that owns something, by the process id it gave."""
+        service = name.partition("-")[0]
+        pair = [name.removesuffix(STANDBY), f"{name.removesuffix(STANDBY)}{STANDBY}"]
+        owners = self._installation.owners(service)
+        leading = (
+            each
+            for each in pair
+            if each in self._targets
+            and self._targets[each].is_running
+            and any(owner.endswith(f"/{self._targets[each].pid}") for owner in owners)
+        )
+        return next(leading, name)
 
     def _kill(self, name: str) -> None:
         server = self._targets[name]

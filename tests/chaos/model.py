@@ -137,8 +137,9 @@ class Book:
             some = min(lot.left, missing)
             wanted += [{"lot": lot.id, "points": some}] if some else []
             missing -= some
-        if missing or self.owed[data["unit"]] or data["lots"] != wanted:
-            self.faults.append(f"{event['position']}: spent {data['lots']}, not {wanted}")
+        spent = [{"lot": part["lot"], "points": part["points"]} for part in data["lots"]]
+        if missing or self.owed[data["unit"]] or spent != wanted:
+            self.faults.append(f"{event['position']}: spent {spent}, not {wanted}")
 
     def _check_end(self, event: Json) -> None:
         """A lot ends as a whole, and not before its time."""

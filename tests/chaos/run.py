@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
@@ -18,6 +18,7 @@ from tests.chaos.journal import Journal
 from tests.chaos.killer import Killer
 from tests.chaos.load import Load
 from tests.chaos.quiet import Rest
+from tests.support.compose import Program
 from tests.support.embedded import running_embedded
 from tests.support.full import running_full
 from tests.support.installation import Installation
@@ -48,25 +49,40 @@ class Report:
 
 
 @contextmanager
-def started(name: str, *, with_standbys: bool) -> Iterator[Installation]:
+def started(name: str, *, with_standbys: bool, is_fenced: bool) -> Iterator[Installation]:
     """An installation that is nobody else's; the full one with a stack of its own, to be killed."""
+    altered = (lambda program: program) if is_fenced else unfenced
     with ExitStack() as stack:
         if name == "embedded":
             yield stack.enter_context(running_embedded())
         else:
             own = stack.enter_context(Stack.start())
-            yield stack.enter_context(running_full(own, with_standbys=with_standbys))
+            full = running_full(own, with_standbys=with_standbys, altered=altered)
+            yield stack.enter_context(full)
+
+
+def unfenced(program: Program) -> Program:
+    """The same program without the epochs that keep a former owner from writing."""
+    python, _, package, role = program.command
+    return replace(program, command=[python, "-m", "tests.chaos.unfenced", package, role])
 
 
 def run(
-    name: str, *, seconds: float, seed: str, kills_min: int = 1, is_long: bool = False
+    name: str,
+    *,
+    seconds: float,
+    seed: str,
+    kills_min: int = 1,
+    is_long: bool = False,
+    is_fenced: bool = True,
 ) -> Report:
     """Start an installation, torment it, and say what became of it.
 
-    A long run also has standbys, and freezes.
+    A long run also has standbys, and freezes; without a fence it has to break promises.
     """
     journal = Journal()
-    with started(name, with_standbys=is_long) as installation, ExitStack() as stack:
+    installed = started(name, with_standbys=is_long, is_fenced=is_fenced)
+    with installed as installation, ExitStack() as stack:
         receiver = Receiver()
         stack.callback(receiver.close)
         receiver.answer(_HOOK, moody(Random(f"{seed}/receiver")))

@@ -7,7 +7,7 @@ PostgreSQL are those of `stack.py`, with topics and databases of this installati
 
 import secrets
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,7 +20,15 @@ from psycopg import sql
 
 from tests.support.compose import Compose, NotUnderstood, Program, read_compose
 from tests.support.eventually import eventually
-from tests.support.installation import GROCER, IMPATIENT, KEY, Installation, answers, our_code
+from tests.support.installation import (
+    GROCER,
+    IMPATIENT,
+    KEY,
+    STANDBY,
+    Installation,
+    answers,
+    our_code,
+)
 from tests.support.nginx import Route, read_proxy_rules
 from tests.support.reverse_proxy import running_proxy
 from tests.support.server import Server, free_port
@@ -35,7 +43,6 @@ VARIABLES = {
     **IMPATIENT,
 }
 READY_TIMEOUT_S = 60
-STANDBY = "-2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,14 +84,23 @@ class Addresses:
 
 @contextmanager
 def running_full(
-    stack: Stack, parent: Path | None = None, *, with_standbys: bool = False
+    stack: Stack,
+    parent: Path | None = None,
+    *,
+    with_standbys: bool = False,
+    altered: Callable[[Program], Program] = lambda program: program,
 ) -> Iterator[Installation]:
     """All programs of the file; the grocer's programme is active.
 
-    With standbys there are two processes of each role but the APIs, as after `--scale`.
+    Args:
+        stack: what they stand on.
+        parent: where their folders are.
+        with_standbys: two processes of each role but the APIs, as after `--scale`.
+        altered: sabotage, for those who want to see a check fail.
     """
     compose = read_compose(VARIABLES)
     programs = [*compose.roles, *standbys_of(compose)] if with_standbys else compose.roles
+    programs = [altered(program) for program in programs]
     with watched_folder(parent) as (folder, watchdog):
         addresses = Addresses(
             kafka_url=f"{stack.kafka_url}?prefix={secrets.token_hex(4)}-",
@@ -111,6 +127,7 @@ def running_full(
                     stores={"kafka": stack.kafka, "postgres": stack.postgres},
                     kafka_url=addresses.kafka_url,
                     places=places,
+                    databases=addresses.databases,
                 )
         finally:
             stop_all(list(processes.values()))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 
 from tests.support.server import Server
 
@@ -24,6 +25,7 @@ MERCHANT = "grocer"
 IMPATIENT = {"NOTIFY_REQUEST_TIMEOUT_S": "2"}  # no story waits 15 s for an endpoint that hangs
 ANSWER_TIMEOUT_S = 45
 COMMAND_TIMEOUT_S = 90
+STANDBY = "-2"  # ends the name of the second process of a role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,7 @@ class Installation:
     stores: Mapping[str, Server] = field(default_factory=dict)  # by name, where they are our own
     kafka_url: str | None = None  # kafka://HOST:PORT?prefix=...
     places: Mapping[str, str] = field(default_factory=dict)  # of each role, behind the proxy
+    databases: Mapping[str, str] = field(default_factory=dict)  # by service, where it is full
 
     @property
     def roles(self) -> Sequence[str]:
@@ -62,6 +65,17 @@ class Installation:
     def start(self, role: str) -> None:
         """Start it again, on what it left behind, and wait until it answers."""
         self.processes[role].start()
+
+    def owners(self, service: str) -> list[str]:
+        """The processes that own something at the moment; none while the database is away."""
+        if service not in self.databases:
+            return []
+        try:
+            with psycopg.connect(self.databases[service], connect_timeout=2) as connection:
+                found = connection.execute("SELECT owner FROM owners WHERE lease_until > 0")
+                return [owner for (owner,) in found]
+        except psycopg.Error:
+            return []
 
     def verify(self) -> dict[str, Any]:
         """What the auditor's reading of the whole log says."""
