@@ -55,6 +55,7 @@ def _writer(footing: Footing, settings: LedgerSettings, health: Health) -> Run:
     writer = Writer(
         footing,
         rules=_rules(footing, settings),
+        share=settings.share,
         batch_size_max=settings.batch_size_max,
         notary=settings.notary(),
     )
@@ -62,15 +63,15 @@ def _writer(footing: Footing, settings: LedgerSettings, health: Health) -> Run:
     return writer.run
 
 
-def _relay(footing: Footing, _: LedgerSettings, health: Health) -> Run:
-    role = relay(footing)
+def _relay(footing: Footing, settings: LedgerSettings, health: Health) -> Run:
+    role = relay(footing, share=settings.share)
     watch(health, footing, PACKAGE, role="relay", lag=role.lag)
     return role.run
 
 
 def _clock(footing: Footing, settings: LedgerSettings, health: Health) -> Run:
     watch(health, footing, PACKAGE, role="clock")
-    return ExpiryClock(footing, rules=_rules(footing, settings)).run
+    return ExpiryClock(footing, rules=_rules(footing, settings), share=settings.share).run
 
 
 _ROLES = {"writer": _writer, "relay": _relay, "clock": _clock}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 from uuid import UUID, uuid5
 
 from services.ledger.intake import TOPIC, Rules, command
@@ -16,6 +17,7 @@ from services.ledger.store.lots import StoredLot, load_due
 from services.ledger.store.returns import WaitingReturn, load_lapsed
 from services.runtime.footing import Footing
 from services.runtime.ownership import Fenced, Term
+from services.runtime.shards import WHOLE, Share
 from services.runtime.stream import Message, Producer
 
 _LOG = logging.getLogger(__name__)
@@ -30,12 +32,13 @@ _ASK_AGAIN_AFTER_S = 10.0
 class ExpiryClock:
     """Asks for the end of what has ended."""
 
-    def __init__(self, footing: Footing, *, rules: Rules) -> None:
+    def __init__(self, footing: Footing, *, rules: Rules, share: Share = WHOLE) -> None:
         self._database = footing.database
         self._stream = footing.stream
         self._ownership = footing.ownership
         self._clock = footing.clock
         self._rules = rules
+        self._share = share
         self._asked_at_s: dict[UUID, float] = {}
 
     def run(self, stop: threading.Event) -> None:
@@ -93,7 +96,10 @@ class ExpiryClock:
     def _lapse(self, waiting: WaitingReturn) -> tuple[UUID, Message]:
         id_ = uuid5(_NAMESPACE, f"{waiting.merchant}/{waiting.id}")
         data = {"merchant": waiting.merchant, "return": waiting.id}
-        return id_, self._message("lapse", id_, data, member=None)
+        message = self._message("lapse", id_, data, member=None)
+        # Whatever key the return came with: it waits here.
+        count = self._stream.partition_count(TOPIC)
+        return id_, replace(message, key=self._share.own_key(message.key, count))
 
     def _message(self, type_: str, id_: UUID, data: dict[str, str], member: str | None) -> Message:
         asked = command(SOURCE, type_, str(id_), data, rules=self._rules)

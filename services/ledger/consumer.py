@@ -33,6 +33,7 @@ from services.runtime.ownership import (
     load_places,
     save_places,
 )
+from services.runtime.shards import WHOLE, Share, claim
 from services.runtime.stream import Reader, Record, StreamUnavailable
 from services.runtime.telemetry import span
 
@@ -61,7 +62,7 @@ class Writer:
         footing: Footing,
         *,
         rules: Rules,
-        shard: int = 0,
+        share: Share = WHOLE,
         batch_size_max: int = 2_000,
         notary: Notary | None = None,
     ) -> None:
@@ -70,7 +71,7 @@ class Writer:
         self._ownership = footing.ownership
         self._clock = footing.clock
         self._rules = rules
-        self._shard = shard
+        self._share = share
         self._batch_size_max = batch_size_max
         self._log = EventLog(footing.database, notary)
         self._cache = Cache()
@@ -110,11 +111,15 @@ class Writer:
             ends = reader.end_offsets()
         finally:
             reader.close()
-        return sum(end - places.get(n, Place()).next_offset for n, end in ends.items())
+        own = self._share.partitions(len(ends))
+        return sum(ends[n] - places.get(n, Place()).next_offset for n in own)
 
     def _lead(self, term: Term, reader: Reader, stop: threading.Event) -> None:
         _LOG.info("leads", extra={"epoch": term.epoch})
         self._log.tree.catch_up(self._database, lambda each: self._ownership.confirm(each, term))
+        with self._database.write() as connection:
+            self._ownership.confirm(connection, term)
+            claim(connection, self._share)
         self._load()
         reader.seek({n: place.next_offset for n, place in self._places.items()})
         renewed_at = self._clock()
@@ -142,7 +147,7 @@ class Writer:
         with self._database.read() as connection:
             self._head = self._log.head(connection)
             places = load_places(connection, NAME)
-        self._places = {n: places.get(n, Place()) for n in range(count)}
+        self._places = {n: places.get(n, Place()) for n in self._share.partitions(count)}
         self._cache = Cache()
 
     def _decide_all(self, term: Term, page: Page) -> None:
@@ -173,7 +178,7 @@ class Writer:
         with self._database.write() as connection:
             self._ownership.confirm(connection, term)
             books = Books(
-                connection, self._log, self._cache, self._head, shard=self._shard, now=now
+                connection, self._log, self._cache, self._head, shard=self._share.shard, now=now
             )
             application.fetch(books, [command for _, command in page.commands])
             for record, command in page.commands:
@@ -198,13 +203,28 @@ class Writer:
         letters: list[DeadLetter] = []
         for record in records:
             try:
-                commands.append((record, read(record, rules=self._rules)))
+                command = read(record, rules=self._rules)
+                self._check_shard(command)
+                commands.append((record, command))
             except Malformed as bad:
                 letters.append(_letter(record, bad.code, bad.detail, self._clock(), bad))
             except Exception:
                 _LOG.exception("record not understood", extra={"offset": record.offset})
                 letters.append(_internal_error(record, self._clock()))
         return Page(records, commands, letters)
+
+    def _check_shard(self, command: Command) -> None:
+        """Whoever writes onto Kafka with another key would open a second account of the member.
+
+        Raises:
+            Malformed: it belongs to another shard.
+        """
+        member = command.data.get("member")
+        if self._share.shards == 1 or (member is None and command.type != "purchase"):
+            return
+        key, count = command.partition_key(member), self._stream.partition_count(TOPIC)
+        if not self._share.owns(key, count):
+            raise Malformed("wrong-key", f"a message with this content has the key {key!r}")
 
     def _park(self, term: Term, record: Record) -> None:
         letter = _internal_error(record, self._clock())

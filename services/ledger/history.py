@@ -45,6 +45,7 @@ class Recorded:
 
     event: Event
     event_id: str
+    shard: int
     position: int
     merchant: str
     member: str | None
@@ -115,6 +116,7 @@ def read(envelope: Envelope) -> Recorded:
         return Recorded(
             event=_event(envelope.type, msgspec.json.decode(envelope.data), envelope.time),
             event_id=envelope.id,
+            shard=envelope.shard,
             position=envelope.position,
             merchant=envelope.merchant,
             member=envelope.subject,

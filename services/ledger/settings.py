@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
 from services.runtime.checkpoints import Notary, read_keys
 from services.runtime.notes import NAME, Verifier
 from services.runtime.settings import RuntimeSettings
+from services.runtime.shards import Share
 
 
 def _verifiers(written: str) -> str:
@@ -42,6 +43,14 @@ class LedgerSettings(RuntimeSettings):
     time_zone: str = Field(
         default="UTC",
         description="IANA time zone in which statements' months begin, unless one is asked for.",
+    )
+    shard: NonNegativeInt = Field(
+        default=0,
+        description="The number of this process's shard: a log and a database of its own, fed by "
+        "every `LEDGER_SHARDS`-th partition of `intake`.",
+    )
+    shards: PositiveInt = Field(
+        default=1, description="How many shards there are; for ever, as long as members stay put."
     )
     batch_size_max: PositiveInt = Field(
         default=2_000, description="Commands that the writer decides in one transaction."
@@ -78,6 +87,15 @@ class LedgerSettings(RuntimeSettings):
     def verifiers(self) -> list[Verifier]:
         """The witnesses' keys."""
         return [Verifier.parse(each) for each in self.witnesses.split()]
+
+    @property
+    def share(self) -> Share:
+        """The partitions of this process's shard.
+
+        Raises:
+            ValueError: there is no such shard.
+        """
+        return Share(self.shard, self.shards)
 
     def accepts(self, currency: str) -> bool:
         """Whether amounts may be in this currency."""

@@ -62,6 +62,7 @@ class _Fault(Exception):
 class _Reading:
     """How far it is, and where the stories stand that it met lately."""
 
+    shard: int = 0  # whatever the first event says; the others have to agree
     position: int = 0
     chain: bytes = b""
     versions: dict[str, int] = field(default_factory=dict)
@@ -141,8 +142,9 @@ def _check_event(reading: _Reading, row: Row) -> Told | None:
         raise _Fault(position, "place", f"version {version} of {stream} is out of turn")
     try:
         envelope = history.unfold(event)
+        reading.shard = reading.shard if position > 1 else envelope.shard
         is_in_place = (
-            envelope.position == position
+            (envelope.shard, envelope.position) == (reading.shard, position)
             and (due := event_id_at(envelope.shard, position)) == event_id
             and envelope.id.replace("-", "") == due.hex()
             and envelope.type == type_

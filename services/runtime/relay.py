@@ -22,6 +22,7 @@ from services.runtime.ownership import (
     load_places,
     save_places,
 )
+from services.runtime.shards import WHOLE, Share
 from services.runtime.stream import Message, Producer, partition_of
 from services.runtime.telemetry import inject, span
 
@@ -51,10 +52,12 @@ class Relay:
         name: str,
         topic: str,
         footing: Footing,
+        share: Share = WHOLE,
         page_size_max: int = 2_000,
     ) -> None:
         self.name = name
         self.topic = topic
+        self._share = share
         self._database = footing.database
         self._stream = footing.stream
         self._ownership = footing.ownership
@@ -125,9 +128,9 @@ class Relay:
         self._ownership.release(term)
 
     def _published(self) -> dict[int, int]:
-        """By partition the newest position that the topic holds."""
+        """By partition the newest position that the topic holds, of our own partitions."""
         found: dict[int, int] = {}
-        for partition in range(self._stream.partition_count(self.topic)):
+        for partition in self._share.partitions(self._stream.partition_count(self.topic)):
             record = self._stream.last(self.topic, partition)
             if record is None:
                 continue

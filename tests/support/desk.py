@@ -17,6 +17,7 @@ from services.runtime.database import Database
 from services.runtime.eventlog import EventLog
 from services.runtime.footing import Footing
 from services.runtime.ownership import Ownership
+from services.runtime.shards import WHOLE, Share
 from services.runtime.stream import Message, Record
 from tests.support.scripted import ScriptedStream
 
@@ -27,7 +28,12 @@ class Desk:
     """One writer on a database, a scripted stream, and a clock that stands still."""
 
     def __init__(
-        self, database: Database, *, name: str = "writer-1", notary: Notary | None = None
+        self,
+        database: Database,
+        *,
+        name: str = "writer-1",
+        share: Share = WHOLE,
+        notary: Notary | None = None,
     ) -> None:
         self.database = database
         self.now = START
@@ -42,8 +48,8 @@ class Desk:
         self.rules = Rules(
             is_accepted_currency=lambda currency: currency == "USD", clock=lambda: self.now
         )
-        self.writer = Writer(self.footing, rules=self.rules, notary=notary)
-        self.expiry_clock = ExpiryClock(self.footing, rules=self.rules)
+        self.writer = Writer(self.footing, rules=self.rules, share=share, notary=notary)
+        self.expiry_clock = ExpiryClock(self.footing, rules=self.rules, share=share)
         self._next_offset = 0
 
     def record(self, message: Message, *, partition: int = 0) -> Record:

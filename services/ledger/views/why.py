@@ -32,7 +32,6 @@ from services.runtime.eventlog import EventLog, event_id_at
 
 LIST_MAX = 1_000
 _ANOTHERS = "This is another merchant's business, who can say more."
-_SHARD = 0
 
 
 def why(
@@ -65,7 +64,7 @@ def why(
         "entry": entry(recorded),
         "sentence": _sentence(event, origin) if is_shown else _ANOTHERS,
         **origin,
-        "lots": _lots(connection, lots, merchant=merchant),
+        "lots": _lots(connection, lots, merchant=merchant, shard=recorded.shard),
         "paid_for": paid_for,
         "next": next_,
     }
@@ -120,7 +119,7 @@ def _earned_by(connection: Connection, log: EventLog, position: int) -> Origin:
 
 
 def _lots(
-    connection: Connection, parts: Sequence[LotPoints], *, merchant: str | None
+    connection: Connection, parts: Sequence[LotPoints], *, merchant: str | None, shard: int
 ) -> list[dict[str, object]]:
     stored = load_lots(connection, [part.lot for part in parts])
     lines: list[dict[str, object]] = []
@@ -130,13 +129,9 @@ def _lots(
             "lot": part.lot,
             "points": part.points,
             "expires_at": None if lot.expires_at is None else rfc3339(lot.expires_at),
-            "entry": _entry_id(stored[part.lot].position),
+            "entry": str(UUID(bytes=event_id_at(shard, stored[part.lot].position))),
         }
         if merchant in (None, lot.merchant):
             line["purchase"] = lot.purchase
         lines.append(line)
     return lines
-
-
-def _entry_id(position: int) -> str:
-    return str(UUID(bytes=event_id_at(_SHARD, position)))

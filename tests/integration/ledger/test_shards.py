@@ -1,0 +1,70 @@
+"""A shard takes its own partitions, and nothing that belongs to another one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from services.ledger.verify import verify
+from services.runtime.database import Database
+from services.runtime.shards import ShardsDiffer, Share
+from services.runtime.stream import Message, Record, partition_of
+from tests.support.desk import Desk
+
+PARTITIONS = 12
+OURS = next(f"m{n}" for n in range(100) if partition_of(f"m{n}", PARTITIONS) % 2 == 1)
+THEIRS = next(f"m{n}" for n in range(100) if partition_of(f"m{n}", PARTITIONS) % 2 == 0)
+
+
+@pytest.fixture
+def desk(database: Database) -> Desk:
+    return Desk(database, share=Share(1, 2))
+
+
+def lying(desk: Desk, message: Message, *, key: str | None = None) -> Record:
+    """The message where it falls by its key, or by a wrong one."""
+    return desk.record(message, partition=partition_of(key or message.key, PARTITIONS))
+
+
+def test_events_carry_the_number_of_their_shard_and_are_sound(desk: Desk) -> None:
+    desk.deliver([lying(desk, desk.purchase(member=OURS)), lying(desk, desk.award(member=OURS))])
+
+    assert [(e.shard, e.position) for e in desk.events()] == [(1, 1), (1, 2)]
+    assert verify(desk.database, progress=lambda *_: None).ok
+
+
+def test_a_command_with_a_wrong_key_is_parked(desk: Desk) -> None:
+    stranger = desk.purchase(THEIRS, member=None)
+
+    desk.deliver(
+        [
+            lying(desk, desk.purchase("p-1", member=THEIRS), key=OURS),
+            lying(desk, stranger, key=OURS),
+            lying(desk, desk.purchase("p-2", member=OURS)),
+        ]
+    )
+
+    assert [code for code, _ in desk.letters()] == ["wrong-key", "wrong-key"]
+    assert desk.types() == ["purchase.recorded"]
+
+
+@pytest.mark.parametrize("share", [Share(), Share(0, 2), Share(1, 3), Share(2, 3)])
+def test_a_log_is_never_written_under_another_deal(database: Database, share: Share) -> None:
+    desk = Desk(database, share=Share(1, 2))
+    desk.deliver([lying(desk, desk.purchase(member=OURS))])
+
+    with pytest.raises(ShardsDiffer):
+        Desk(database, share=share).deliver([])
+
+
+def test_a_return_that_waited_too_long_ends_in_the_shard_where_it_waits(desk: Desk) -> None:
+    returned = [desk.return_(f"p-{n}/r") for n in range(10)]
+    desk.deliver([lying(desk, each) for each in returned if Share(1, 2).owns(each.key, PARTITIONS)])
+
+    desk.now += timedelta(days=31)
+    desk.expiry_clock.tick(desk.stream.producer())
+
+    lapses = [message for _, message in desk.stream.appended]
+    assert lapses
+    assert all(Share(1, 2).owns(message.key, PARTITIONS) for message in lapses)
