@@ -56,6 +56,7 @@ def _writer(footing: Footing, settings: LedgerSettings, health: Health) -> Run:
         footing,
         rules=_rules(footing, settings),
         share=settings.share,
+        cache_bytes_max=settings.cache_bytes,
         batch_size_max=settings.batch_size_max,
         notary=settings.notary(),
     )

@@ -77,8 +77,8 @@ class Books:
 
     def fetch_accounts(self, streams: Iterable[str]) -> None:
         """Know these stories."""
-        missing = [stream for stream in set(streams) if stream not in self._cache.accounts]
-        self._cache.accounts |= load_accounts(self._connection, missing)
+        missing = self._cache.missing(streams)
+        self._cache.add(load_accounts(self._connection, missing))
 
     def fetch_lots(self, lots: Sequence[str]) -> None:
         """Know these lots, also that one does not exist."""
@@ -103,9 +103,12 @@ class Books:
 
     def account(self, stream: str) -> Account:
         """The state of a story."""
-        if stream not in self._cache.accounts:
+        account = self._cache.get(stream)
+        if account is None:
             self.fetch_accounts([stream])
-        return self._cache.accounts[stream]
+            account = self._cache.get(stream)
+        assert account is not None, "also what has no events has a state"
+        return account
 
     def points_owed(self, member: str, unit: str) -> int:
         """What a member has to repay."""

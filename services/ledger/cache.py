@@ -2,20 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from services.ledger.store.outcomes import Account
 
 WRITER = "ledger.writer"  # the name that whoever decides for a shard owns
-_ACCOUNTS_MAX = 200_000
+CACHE_BYTES = 128 << 20
+_ACCOUNT_BYTES = 800  # with its name's object, its place in the dict, and what it owes in two units
+_UNIT_BYTES = 150
 
 
 class Cache:
-    """Accounts that the writer has met; true as long as it is the only writer."""
+    """Accounts that the writer has met lately; true as long as it is the only writer.
 
-    def __init__(self) -> None:
-        self.accounts: dict[str, Account] = {}
+    There are two generations: when the younger one fills half of the room, the older one is
+    forgotten, and whoever is met again becomes young again.
+    """
+
+    def __init__(self, bytes_max: int = CACHE_BYTES) -> None:
+        self._bytes_max = bytes_max
+        self._young: dict[str, Account] = {}
+        self._old: dict[str, Account] = {}
+        self._young_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    def get(self, stream: str) -> Account | None:
+        """The state of a story, if it is remembered."""
+        account = self._young.get(stream)
+        if account is None and (account := self._old.pop(stream, None)) is not None:
+            self._keep(stream, account)
+        return account
+
+    def missing(self, streams: Iterable[str]) -> list[str]:
+        """Those that are not remembered."""
+        return [stream for stream in set(streams) if self.get(stream) is None]
+
+    def add(self, accounts: Mapping[str, Account]) -> None:
+        """Remember these."""
+        for stream, account in accounts.items():
+            self._keep(stream, account)
 
     def trim(self) -> None:
-        """Forget the oldest half when there are too many."""
-        if len(self.accounts) > _ACCOUNTS_MAX:
-            for stream in list(self.accounts)[: _ACCOUNTS_MAX // 2]:
-                del self.accounts[stream]
+        """Forget what there is no room for. Not in the middle of a batch: it may change any."""
+        if self._young_bytes > self._bytes_max // 2:
+            self._old, self._young, self._young_bytes = self._young, {}, 0
+
+    def _keep(self, stream: str, account: Account) -> None:
+        self._young[stream] = account
+        units_more = max(0, len(account.owed) - 2)
+        self._young_bytes += _ACCOUNT_BYTES + len(stream) + _UNIT_BYTES * units_more

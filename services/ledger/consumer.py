@@ -18,7 +18,7 @@ import msgspec
 
 from services.ledger import application
 from services.ledger.books import Books
-from services.ledger.cache import WRITER, Cache
+from services.ledger.cache import CACHE_BYTES, WRITER, Cache
 from services.ledger.intake import TOPIC, Command, Malformed, Rules, read
 from services.ledger.store.outcomes import OUTCOMES_BELL
 from services.runtime.checkpoints import Notary
@@ -65,6 +65,7 @@ class Writer:
         share: Share = WHOLE,
         batch_size_max: int = 2_000,
         notary: Notary | None = None,
+        cache_bytes_max: int = CACHE_BYTES,
     ) -> None:
         self._database = footing.database
         self._stream = footing.stream
@@ -74,7 +75,8 @@ class Writer:
         self._share = share
         self._batch_size_max = batch_size_max
         self._log = EventLog(footing.database, notary)
-        self._cache = Cache()
+        self._cache_bytes_max = cache_bytes_max
+        self._cache = Cache(cache_bytes_max)
         self._head = Head()
         self._places: dict[int, Place] = {}
         self._untrimmed = 0
@@ -148,13 +150,13 @@ class Writer:
             self._head = self._log.head(connection)
             places = load_places(connection, NAME)
         self._places = {n: places.get(n, Place()) for n in self._share.partitions(count)}
-        self._cache = Cache()
+        self._cache = Cache(self._cache_bytes_max)
 
     def _decide_all(self, term: Term, page: Page) -> None:
         try:
             self._decide_batch(term, page)
         except (Fenced, DatabaseUnavailable, StreamUnavailable):
-            self._cache = Cache()
+            self._cache = Cache(self._cache_bytes_max)
             raise
         except Exception:
             # Our own mistake: whatever one command does to us must not stop the others.

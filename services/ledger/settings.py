@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
+from services.ledger.cache import CACHE_BYTES
 from services.runtime.checkpoints import Notary, read_keys
 from services.runtime.notes import NAME, Verifier
 from services.runtime.settings import RuntimeSettings
@@ -51,6 +52,10 @@ class LedgerSettings(RuntimeSettings):
     )
     shards: PositiveInt = Field(
         default=1, description="How many shards there are; for ever, as long as members stay put."
+    )
+    cache_bytes: PositiveInt = Field(
+        default=CACHE_BYTES,
+        description="What the writer's memory of accounts may take; whoever is not in it is read.",
     )
     batch_size_max: PositiveInt = Field(
         default=2_000, description="Commands that the writer decides in one transaction."
