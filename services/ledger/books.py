@@ -103,12 +103,9 @@ class Books:
 
     def account(self, stream: str) -> Account:
         """The state of a story."""
-        account = self._cache.get(stream)
-        if account is None:
+        if stream not in self._cache:
             self.fetch_accounts([stream])
-            account = self._cache.get(stream)
-        assert account is not None, "also what has no events has a state"
-        return account
+        return self._cache[stream]
 
     def points_owed(self, member: str, unit: str) -> int:
         """What a member has to repay."""

@@ -28,16 +28,21 @@ class Cache:
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
-    def get(self, stream: str) -> Account | None:
-        """The state of a story, if it is remembered."""
-        account = self._young.get(stream)
-        if account is None and (account := self._old.pop(stream, None)) is not None:
+    def __contains__(self, stream: str) -> bool:
+        if stream in self._young:
+            return True
+        account = self._old.pop(stream, None)
+        if account is not None:
             self._keep(stream, account)
-        return account
+        return account is not None
+
+    def __getitem__(self, stream: str) -> Account:
+        """The state of a story that is contained."""
+        return self._young[stream]
 
     def missing(self, streams: Iterable[str]) -> list[str]:
         """Those that are not remembered."""
-        return [stream for stream in set(streams) if self.get(stream) is None]
+        return [stream for stream in set(streams) if stream not in self]
 
     def add(self, accounts: Mapping[str, Account]) -> None:
         """Remember these."""

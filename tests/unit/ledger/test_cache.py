@@ -13,8 +13,7 @@ def meet(cache: Cache, name: str) -> Account:
     """As a batch does: fetched when it is not known, then changed."""
     if cache.missing([name]):
         cache.add({name: Account(1, {})})
-    account = cache.get(name)
-    assert account is not None
+    account = cache[name]
     account.version += 1_000
     account.owed["".join(("points", " of ", name[:3]))] = account.version
     return account
