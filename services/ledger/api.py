@@ -51,7 +51,7 @@ def routes(
         api_batches.routes(reception, rules, keys),
         api_outcomes.routes(reception, keys, database),
         api_members.routes(database, rules.clock, keys),
-        api_purchases.routes(database, keys),
+        api_purchases.routes(database, rules.clock, keys),
         api_reports.routes(database, rules.clock, keys),
         api_cards.routes(database, keys),
         api_statements.routes(database, rules.clock, keys, time_zone=time_zone),

@@ -53,7 +53,7 @@ def routes(database: Database, clock: Clock, keys: Keys) -> APIRouter:
         _: reader, member: PathId, page: Paging, times: Times, unit: Unit = None
     ) -> Response:
         """The statement, in the order of the log; its changes sum to the balance."""
-        after, moment = _place(page), _moment(times, clock())
+        after, moment = place(page), _moment(times, clock())
         with database.read() as connection:
             _check_known(connection, member)
             found = statement.entries(
@@ -68,7 +68,7 @@ def routes(database: Database, clock: Clock, keys: Keys) -> APIRouter:
     def get_lots(_: reader, member: PathId, page: Paging, times: Times) -> Response:
         """Every lot that the member earned, in the order of earning; spent and ended ones too."""
         now = clock()
-        after, moment = _place(page), _moment(times, now)
+        after, moment = place(page), _moment(times, now)
         with database.read() as connection:
             _check_known(connection, member)
             found = statement.lots(
@@ -92,7 +92,7 @@ def _unknown(member: str) -> Problem:
     return Problem(404, "unknown-member", f"nothing was ever recorded of member {member}")
 
 
-def _place(page: Page) -> int:
+def place(page: Page) -> int:
     """Where in the member's story a page begins."""
     text = page.after or "0"
     if not (text.isascii() and text.isdigit() and len(text) <= _PLACE_DIGITS_MAX):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -122,22 +122,6 @@ def save_totals(connection: Connection, totals: Totals) -> None:
     """Add a batch's to what is kept."""
     connection.add("movements", MOVEMENTS, totals.movement_rows(), adding=MOVEMENTS[-1:])
     connection.add("settlements", SETTLEMENTS, totals.settlement_rows(), adding=SETTLEMENTS[-3:])
-
-
-def difference(connection: Connection, totals: Totals) -> str | None:
-    """Where what is kept differs from these, if anywhere; ``totals`` are of the whole log."""
-    kept_of: Mapping[str, tuple[Sequence[str], list[Row], int]] = {
-        "movements": (MOVEMENTS, totals.movement_rows(), 1),
-        "settlements": (SETTLEMENTS, totals.settlement_rows(), 3),
-    }
-    for table, (columns, expected, adding) in kept_of.items():
-        found = connection.rows(f"SELECT {', '.join(columns)} FROM {table}")  # noqa: S608
-        # What cancelled out is nothing, kept or not.
-        kept = {row for row in found if any(row[-adding:])}
-        wrong = kept ^ set(expected)
-        if wrong:
-            return f"{table} hold a sum that the log does not add up to, at {min(wrong)[:-adding]}"
-    return None
 
 
 def minute_of(at: datetime) -> int:

@@ -22,11 +22,11 @@ from services.ledger.domain.events import (
     ReturnRecorded,
 )
 from services.ledger.store.lots import load_lots
+from services.ledger.views.genealogy import Reader, rule_of, share, sources
 from services.ledger.views.purchases import purchase
 from services.ledger.views.sentences import sentence
 from services.ledger.views.spending import spending
 from services.ledger.views.statement import entry
-from services.runtime.clock import rfc3339
 from services.runtime.database import Connection
 from services.runtime.eventlog import EventLog, event_id_at
 
@@ -51,20 +51,24 @@ def why(
         event, PurchaseRecorded | PurchaseClaimed | ReturnRecorded | CardIssued | CardBlocked
     ):
         return None
+    reader = Reader(connection, log, merchant)
+    shard = recorded.shard
     lots = _touched(event)
     paid_for: list[dict[str, object]] = []
     if isinstance(event, PointsEarned):
         paid_for, next_ = spending(connection, log, event.lot, after=after, limit=LIST_MAX)
+        touched = _own(reader, lots, shard=shard)
+    elif getattr(event, "lots", None) is None:
+        touched, next_ = _own(reader, lots, shard=shard), None
     else:
-        next_ = after + LIST_MAX if len(lots) > after + LIST_MAX else None
-        lots = lots[after : after + LIST_MAX]
+        touched, next_ = sources(reader, lots, after=after, limit=LIST_MAX)
     is_shown = merchant in (None, recorded.merchant)
     origin = _origin(connection, log, event, merchant=merchant)
     return {
         "entry": entry(recorded),
         "sentence": _sentence(event, origin) if is_shown else _ANOTHERS,
         **origin,
-        "lots": _lots(connection, lots, merchant=merchant, shard=recorded.shard),
+        "lots": touched,
         "paid_for": paid_for,
         "next": next_,
     }
@@ -103,12 +107,7 @@ def _origin(
         return {}
     origin = getattr(event, "origin", None) or _earned_by(connection, log, own.position)
     bought = purchase(connection, log, merchant=own.lot.merchant, purchase_id=own.lot.purchase)
-    rule = {
-        "programme": origin.programme,
-        "version": origin.version,
-        "rule": origin.rule,
-        "arithmetic": origin.arithmetic,
-    }
+    rule = rule_of(origin)
     return {"rule": rule} if bought is None else {"purchase": bought, "rule": rule}
 
 
@@ -118,20 +117,15 @@ def _earned_by(connection: Connection, log: EventLog, position: int) -> Origin:
     return earned.origin
 
 
-def _lots(
-    connection: Connection, parts: Sequence[LotPoints], *, merchant: str | None, shard: int
-) -> list[dict[str, object]]:
-    stored = load_lots(connection, [part.lot for part in parts])
-    lines: list[dict[str, object]] = []
-    for part in parts:
-        lot = stored[part.lot].lot
-        line: dict[str, object] = {
-            "lot": part.lot,
-            "points": part.points,
-            "expires_at": None if lot.expires_at is None else rfc3339(lot.expires_at),
-            "entry": str(UUID(bytes=event_id_at(shard, stored[part.lot].position))),
-        }
-        if merchant in (None, lot.merchant):
-            line["purchase"] = lot.purchase
-        lines.append(line)
-    return lines
+def _own(reader: Reader, parts: Sequence[LotPoints], *, shard: int) -> list[dict[str, object]]:
+    """The one lot of an entry, whose purchase and rule the answer names anyway."""
+    stored = load_lots(reader.connection, [part.lot for part in parts])
+    return [
+        share(
+            part,
+            stored[part.lot],
+            entry_id=str(UUID(bytes=event_id_at(shard, stored[part.lot].position))),
+            is_shown=reader.may_see(stored[part.lot]),
+        )
+        for part in parts
+    ]

@@ -31,6 +31,7 @@ OPERATIONS = [
     ("GET", "/v1/members/{member}/lots"),
     ("GET", "/v1/entries/{entry_id}/why"),
     ("GET", "/v1/purchases/{purchase_id}"),
+    ("GET", "/v1/purchases/{purchase_id}/points"),
     ("GET", "/v1/settlements/{month}"),
     ("GET", "/v1/members/{member}/statements/{month}"),
     ("GET", "/v1/trial-balance"),

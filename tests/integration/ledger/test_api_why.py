@@ -91,6 +91,11 @@ async def test_spent_points_lead_back_to_the_purchases_that_earned_them(ledger: 
         ("p-1", 5, earned[0]["id"]),
     ]
     assert [(lot["purchase"], lot["points"]) for lot in given_back["lots"]] == [("p-1", 1)]
+    for lot in (spent["lots"][1], given_back["lots"][0]):  # p-2 was never recorded
+        assert lot["bought"] == await door.get("/purchases/p-1")
+        assert lot["rule"]["arithmetic"]["amount_minor"] == 1_000
+    assert spent["lots"][0]["rule"]["arithmetic"]["amount_minor"] == 2_000
+    assert "bought" not in spent["lots"][0]
     assert "purchase" not in spent
     assert "rule" not in spent
 
@@ -139,7 +144,7 @@ async def test_another_merchant_sees_the_points_and_not_the_basket(ledger: Ledge
         found = await why(baker, entry)
         assert found["entry"] == entry
         assert not {"purchase", "rule"} & found.keys()
-        assert "purchase" not in found["lots"][0]
+        assert not {"purchase", "bought"} & found["lots"][0].keys()
     assert (await why(grocer, earned))["purchase"]["id"] == "p-1"
 
 
