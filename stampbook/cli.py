@@ -6,9 +6,11 @@ import typer
 
 from stampbook import dead_letters, keys
 from stampbook.doctor import doctor
+from stampbook.exporting import export
 from stampbook.importing import import_files
 from stampbook.log import log
 from stampbook.rebuild import rebuild
+from stampbook.restoring import restore
 from stampbook.up import up
 from stampbook.verify import verify
 
@@ -25,6 +27,8 @@ app.command("import")(import_files)
 app.command()(log)
 app.command()(verify)
 app.command()(rebuild)
+app.command()(export)
+app.command()(restore)
 app.command()(doctor)
 app.add_typer(dead_letters.app, name="dead-letters", help="What could not be read, and what waits.")
 app.add_typer(keys.app, name="keys", help="Who may do what.")

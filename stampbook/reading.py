@@ -53,8 +53,8 @@ def ask(session: Session, path: str, tick: Tick, *, method: str = "GET") -> dict
 
 
 @contextmanager
-def ledger_in(data: Path) -> Iterator[Database]:
-    """The ledger's database of a stopped installation.
+def ledger(data: Path | None, url: str | None = None) -> Iterator[Database]:
+    """The ledger's database of a stopped installation, or one by its address.
 
     Raises:
         Misused: there is none.
@@ -63,16 +63,18 @@ def ledger_in(data: Path) -> Iterator[Database]:
     # Other commands start faster without the services.
     from services.runtime import database as store  # noqa: PLC0415
 
-    path = data / "ledger.db"
-    if not path.is_file():
-        raise Misused(f"There is no ledger in {data}: {path} does not exist.")
+    if data is not None:
+        path = data / "ledger.db"
+        if not path.is_file():
+            raise Misused(f"There is no ledger in {data}: {path} does not exist.")
+        url = f"sqlite:///{path.resolve()}"
     try:
-        with closing(store.open_database(f"sqlite:///{path.resolve()}")) as database:
+        with closing(store.open_database(url or "")) as database:
             yield database
     except store.DatabaseDamaged:
         raise
     except store.DatabaseUnavailable as error:
-        raise Failure(f"{path} cannot be read: {error}") from None
+        raise Failure(f"{data or 'The database'} cannot be read: {error}") from None
 
 
 def shown(found: object) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import typer
 
 from stampbook.data_folder import DataFolder
 from stampbook.failures import FOUND, OK, Failure, Misused
-from stampbook.reading import Tick, ask, bar, ledger_in, shown
+from stampbook.reading import Tick, ask, bar, ledger, shown
 from stampbook.session import Session, connected
 
 
@@ -54,7 +54,7 @@ def _work(data: Path, view: str, tick: Tick, *, is_switching: bool) -> dict[str,
 
     if view not in rebuilding.VIEWS:
         raise Misused(f"There is no view {view}; there are {', '.join(rebuilding.VIEWS)}.")
-    with ledger_in(data) as database:
+    with ledger(data) as database:
         try:
             if is_switching:
                 with DataFolder(data).held():

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from stampbook.failures import FOUND, OK
-from stampbook.reading import Tick, ask, bar, ledger_in, shown
+from stampbook.reading import Tick, ask, bar, ledger, shown
 from stampbook.session import Session, connected
 
 
@@ -46,7 +46,7 @@ def _read(data: Path, tick: Tick) -> dict[str, Any]:
     from services.runtime.database import DatabaseDamaged  # noqa: PLC0415
 
     try:
-        with ledger_in(data) as database:
+        with ledger(data) as database:
             return shown(auditor.verify(database, progress=tick))
     except DatabaseDamaged as damage:
         return shown(

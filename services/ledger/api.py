@@ -11,6 +11,7 @@ from services.ledger import (
     api_commands,
     api_dead_letters,
     api_events,
+    api_export,
     api_keys,
     api_members,
     api_outcomes,
@@ -59,6 +60,7 @@ def routes(
         api_dead_letters.routes(database, producer, keys),
         api_keys.routes(keys),
         api_verification.routes(database, keys),
+        api_export.routes(database, keys),
         api_checkpoints.routes(database, keys, witnesses),
         api_proofs.routes(database, keys),
     ):

@@ -94,6 +94,9 @@ class Connection(Protocol):
     def cut_off(self, holder: int) -> None:
         """Close another connection, soon; its transaction is undone."""
 
+    def columns(self, table: str) -> Mapping[str, str]:
+        """The columns of a table in their order, and the type of each in small letters."""
+
     def shadow(self, table: str, *, key: Sequence[str]) -> Shadow:
         """Let an empty table of the same columns stand before a table until the transaction ends.
 

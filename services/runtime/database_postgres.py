@@ -120,6 +120,9 @@ class PostgresConnection:
     def cut_off(self, holder: int) -> None:
         self.raw.execute("SELECT pg_terminate_backend(%s)", (holder,))
 
+    def columns(self, table: str) -> Mapping[str, str]:
+        return self._types_of(table)
+
     def shadow(self, table: str, *, key: Sequence[str]) -> Shadow:
         [(schema,)] = self.rows("SELECT current_schema()")
         # Temporary tables are found first; they are not logged, and gone whatever happens.

@@ -106,6 +106,9 @@ class SQLiteConnection:
     def cut_off(self, holder: int) -> None:
         """Nobody to cut off."""
 
+    def columns(self, table: str) -> Mapping[str, str]:
+        return {row[1]: row[2].lower() for row in self.raw.execute(f"PRAGMA table_info({table})")}
+
     def shadow(self, table: str, *, key: Sequence[str]) -> Shadow:
         # Temporary tables are found first, and lie in a file of their own.
         self.raw.execute(
@@ -113,8 +116,7 @@ class SQLiteConnection:
         )
         self.raw.execute(f"CREATE UNIQUE INDEX temp.{table}_shadow ON {table} ({', '.join(key)})")
         self.shadows.append(f"temp.{table}")
-        columns = tuple(row[1] for row in self.raw.execute(f"PRAGMA temp.table_info({table})"))
-        return Shadow(f"main.{table}", f"temp.{table}", columns)
+        return Shadow(f"main.{table}", f"temp.{table}", tuple(self.columns(table)))
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

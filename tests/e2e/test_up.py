@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -126,6 +127,27 @@ def test_a_view_of_a_stopped_installation_is_rebuilt_and_put_in_place(tmp_path: 
     assert (damaged.returncode, mended.returncode, sound.returncode) == (1, 0, 0)
     assert "kept points_left 1" in damaged.stderr
     assert json.loads(sound.stdout)["differences"] == 0
+
+
+def test_an_installation_that_was_lost_comes_back_from_its_export(tmp_path: Path) -> None:
+    files, sample = tmp_path / "files", ROOT / "examples" / "purchases.ndjson"
+    with running_embedded(tmp_path) as running:
+        assert running.stampbook("import", sample, "--state", tmp_path).returncode == 0
+        exported = json.loads(running.stampbook("export", files, "--json").stdout)
+        data = running.processes[ROLE].folder / "data"
+        running.processes[ROLE].stop()
+        shutil.rmtree(data)
+
+        restored = stampbook("restore", files, "--data", data, "--json", environment={})
+        verified = stampbook("verify", "--data", data, environment={})
+        running.start(ROLE)
+        again = running.stampbook("import", sample, "--state", tmp_path / "anew", "--json")
+        found = running.verify()
+
+    assert json.loads(restored.stdout)["chain"] == exported["chain"]
+    assert (verified.returncode, found["ok"]) == (0, True)
+    counts = json.loads(again.stdout.splitlines()[-1])
+    assert (counts["recorded"], counts["refused"]) == (0, 0)
 
 
 def test_a_store_that_no_server_would_start_on_is_still_named(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ OPERATIONS = [
     ("GET", "/v1/keys/self"),
     ("DELETE", "/v1/keys/{key_id}"),
     ("GET", "/v1/verification"),
+    ("GET", "/v1/export"),
     ("GET", "/v1/checkpoint"),
     ("GET", "/v1/checkpoint/keys"),
     ("POST", "/v1/checkpoint/cosignatures"),
