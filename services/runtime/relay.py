@@ -23,7 +23,7 @@ from services.runtime.ownership import (
     save_places,
 )
 from services.runtime.shards import WHOLE, Share
-from services.runtime.stream import Message, Producer, partition_of
+from services.runtime.stream import Message, Producer, StreamUnavailable, partition_of
 from services.runtime.telemetry import inject, span
 
 _LOG = logging.getLogger(__name__)
@@ -64,6 +64,7 @@ class Relay:
         self._clock = footing.clock
         self._page_size_max = page_size_max
         self._rung = threading.Event()
+        self._ahead: str | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Publish until stopped.
@@ -89,16 +90,27 @@ class Relay:
             producer.close()
 
     def lag(self) -> int:
-        """Events of the log that are not published yet."""
+        """Events of the log that are not published yet.
+
+        Raises:
+            RuntimeError: none may be, for the topic holds events that the log does not.
+        """
+        if self._ahead is not None:
+            raise RuntimeError(self._ahead)
         with self._database.read() as connection:
             place = load_places(connection, self.name).get(0, Place())
             [(position,)] = connection.rows("SELECT position FROM log_head")
         return int(position) - place.last_position
 
     def _lead(self, term: Term, producer: Producer, stop: threading.Event) -> None:
+        published = self._published()
         with self._database.read() as connection:
             position = load_places(connection, self.name).get(0, Place()).last_position
-        published = self._published()
+            [(end,)] = connection.rows("SELECT position FROM log_head")
+        self._ahead = _ahead(self.topic, max(published.values(), default=0), end)
+        if self._ahead is not None:
+            self._ownership.release(term)
+            raise StreamUnavailable(self._ahead)
         count = self._stream.partition_count(self.topic)
         renewed_at = self._clock()
         while not stop.is_set():
@@ -155,6 +167,15 @@ class Relay:
         producer.append(DEAD_LETTERS, [letter.message() for letter in letters])
         with self._database.write() as connection:
             mark_published(connection, letters)
+
+
+def _ahead(topic: str, published: int, end: int) -> str | None:
+    if published <= end:
+        return None
+    return (
+        f"topic {topic} holds position {published}, and the log ends at {end}: "
+        "an older copy of the log was restored"
+    )
 
 
 def _message(stream: str, event: bytes) -> Message:
