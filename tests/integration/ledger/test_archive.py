@@ -24,7 +24,8 @@ from services.runtime.database import Connection, Database, open_database
 from services.runtime.footing import Footing
 from services.runtime.migrations import migrate
 from services.runtime.ownership import Ownership
-from services.runtime.stream import open_stream
+from services.runtime.relay import Relay
+from services.runtime.stream import Message, Stream, StreamUnavailable, open_stream
 from stampbook.cli import app
 from tests.support.databases import BOTH
 from tests.support.desk import Desk
@@ -202,24 +203,49 @@ def test_a_damaged_or_missing_file_is_named_and_the_rest_goes_on_later(
         assert Desk(database).footing.ownership.acquire(WRITER) is not None
 
 
-def test_topics_made_anew_get_the_whole_log(desk: Desk, restored: Database, tmp_path: Path) -> None:
+@pytest.fixture
+def stream(tmp_path: Path) -> Iterator[Stream]:
     with closing(open_stream(f"sqlite://{tmp_path / 'stream.db'}", partitions=1)) as stream:
         stream.ensure_topics()
-        ownership = Ownership(restored, utc_now, owner="relay", lease=timedelta(seconds=10))
-        role = relay(Footing(database=restored, stream=stream, ownership=ownership, clock=utc_now))
-        stop = threading.Event()
-        thread = threading.Thread(target=role.run, args=(stop,))
-        thread.start()
-        eventually(lambda: role.lag() == 0)
-        stop.set()
-        thread.join()
-        with closing(stream.reader("ledger")) as reader:
-            reader.seek({0: 0})
-            published = [record.value for record in reader.poll(max_records=100, timeout_s=5)]
+        yield stream
+
+
+def relay_of(database: Database, stream: Stream) -> Relay:
+    ownership = Ownership(database, utc_now, owner="relay", lease=timedelta(seconds=10))
+    return relay(Footing(database=database, stream=stream, ownership=ownership, clock=utc_now))
+
+
+def test_topics_made_anew_get_the_whole_log(desk: Desk, restored: Database, stream: Stream) -> None:
+    role, stop = relay_of(restored, stream), threading.Event()
+    thread = threading.Thread(target=role.run, args=(stop,))
+    thread.start()
+    eventually(lambda: role.lag() == 0)
+    stop.set()
+    thread.join()
+
+    with closing(stream.reader("ledger")) as reader:
+        reader.seek({0: 0})
+        published = [record.value for record in reader.poll(max_records=100, timeout_s=5)]
 
     with desk.database.read() as connection:
         events = connection.rows("SELECT event FROM events ORDER BY position")
     assert published == [bytes(event) for (event,) in events]
+
+
+def test_a_topic_that_is_ahead_of_the_log_gets_nothing_more(
+    restored: Database, stream: Stream
+) -> None:
+    with closing(stream.producer()) as producer:
+        producer.append("ledger", [Message("1130", b'{"position": 10}')])
+    role = relay_of(restored, stream)
+
+    with pytest.raises(StreamUnavailable, match="holds position 10, and the log ends at 9"):
+        role.run(threading.Event())
+
+    with pytest.raises(RuntimeError, match="an older copy of the log was restored"):
+        role.lag()
+    with closing(stream.reader("ledger")) as reader:
+        assert sum(reader.end_offsets().values()) == 1
 
 
 def test_a_ledger_is_never_overwritten(exported: Path, database_url: str) -> None:
