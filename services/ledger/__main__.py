@@ -21,6 +21,7 @@ from services.ledger.settings import LedgerSettings
 from services.runtime.footing import Footing, standing, watch
 from services.runtime.health import Health
 from services.runtime.roles import Run, run_api, run_role
+from services.runtime.shards import ShardsDiffer
 from services.runtime.web import application
 
 PACKAGE = "services.ledger"
@@ -28,6 +29,9 @@ USAGE = "usage: python -m services.ledger api|writer|relay|clock"
 
 
 def _api(settings: LedgerSettings) -> FastAPI:
+    if settings.shards > 1:
+        # It would not know the members of the others, and say so to their faces.
+        raise ShardsDiffer("the API answers for one shard only, see docs/adr/0014")
     with ExitStack() as stack:
         footing = stack.enter_context(standing(settings, PACKAGE))
         producer = stack.enter_context(closing(footing.stream.producer()))

@@ -222,9 +222,10 @@ class Writer:
             Malformed: it belongs to another shard.
         """
         member = command.data.get("member")
-        if self._share.shards == 1 or (member is None and command.type != "purchase"):
+        is_told = member or (command.type == "purchase" and "card" not in command.data)
+        if self._share.shards == 1 or not is_told:
             return
-        key, count = command.partition_key(member), self._stream.partition_count(TOPIC)
+        key, count = member or command.about, self._stream.partition_count(TOPIC)
         if not self._share.owns(key, count):
             raise Malformed("wrong-key", f"a message with this content has the key {key!r}")
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +14,7 @@ from services.runtime.database import Database
 from services.runtime.shards import ShardsDiffer, Share
 from services.runtime.stream import Message, Record, partition_of
 from tests.support.desk import Desk
+from tests.support.installation import our_code
 
 PARTITIONS = 12
 OURS = next(f"m{n}" for n in range(100) if partition_of(f"m{n}", PARTITIONS) % 2 == 1)
@@ -47,6 +51,35 @@ def test_a_command_with_a_wrong_key_is_parked(desk: Desk) -> None:
 
     assert [code for code, _ in desk.letters()] == ["wrong-key", "wrong-key"]
     assert desk.types() == ["purchase.recorded"]
+
+
+def test_a_card_may_lead_anywhere(desk: Desk) -> None:
+    by_card = desk.purchase("p-1", member=None, card="4711")
+
+    desk.deliver([desk.record(by_card, partition=partition_of(OURS, PARTITIONS))])
+
+    assert desk.letters() == []
+
+
+def test_an_api_does_not_answer_for_members_that_it_cannot_see(tmp_path: Path) -> None:
+    settings = {
+        "LEDGER_SHARDS": "2",
+        "LEDGER_DATABASE_URL": "sqlite:////x",
+        "LEDGER_STREAM_URL": "sqlite:////x",
+    }
+
+    ended = subprocess.run(
+        (sys.executable, "-m", "services.ledger", "api"),
+        cwd=tmp_path,
+        env={**our_code(), **settings},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert "answers for one shard only" in ended.stderr
 
 
 @pytest.mark.parametrize("share", [Share(), Share(0, 2), Share(1, 3), Share(2, 3)])
