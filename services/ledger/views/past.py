@@ -34,7 +34,6 @@ class Past:
 def fold(connection: Connection, member: str, moment: story.Moment) -> Past:
     """From the log: everything that had happened by then and was known by then."""
     past = Past()
-    for _, recorded in story.read(connection, member):
-        if moment.covers(recorded):
-            past.follow(recorded.event)
+    for _, recorded in story.read(connection, member, moment=moment):
+        past.follow(recorded.event)
     return past

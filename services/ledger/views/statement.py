@@ -41,8 +41,8 @@ def entries(
     """The statement; all its changes sum to the balance, unless a lot has just ended unnoticed."""
     wanted = (
         (version, entry(recorded))
-        for version, recorded in story.read(connection, member, after=after)
-        if moment.covers(recorded) and unit in (None, getattr(recorded.event, "unit", None))
+        for version, recorded in story.read(connection, member, after=after, moment=moment)
+        if unit in (None, getattr(recorded.event, "unit", None))
     )
     return _slice(list(islice(wanted, limit + 1)), limit)
 
@@ -58,11 +58,8 @@ def lots(
 ) -> Slice:
     """Every lot that the member had earned, spent and ended ones too."""
     is_now = moment.at >= now and moment.known_at >= now
-    earned = (
-        (version, recorded)
-        for version, recorded in story.read(connection, member, after=after, names=_EARNED)
-        if is_now or moment.covers(recorded)
-    )
+    then = None if is_now else moment
+    earned = story.read(connection, member, after=after, names=_EARNED, moment=then)
     page = list(islice(earned, limit + 1))
     if is_now:
         left = _left_now(connection, [recorded for _, recorded in page])

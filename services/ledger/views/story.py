@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from services.ledger import history
 from services.ledger.domain.events import Event
 from services.ledger.domain.postings import Account, Posting, postings
@@ -36,8 +38,21 @@ class Moment:
         What a till dated ahead of its recording counts from the recording on: its points can be
         spent at once, whatever the till's clock says.
         """
-        happened_at = min(recorded.occurred_at, recorded.recorded_at)
-        return recorded.recorded_at <= self.known_at and happened_at <= self.at
+        return self.covers_times(recorded.occurred_at, recorded.recorded_at)
+
+    def covers_times(self, occurred_at: datetime, recorded_at: datetime) -> bool:
+        """The same, of an event's two times."""
+        return recorded_at <= self.known_at and min(occurred_at, recorded_at) <= self.at
+
+
+class _Times(msgspec.Struct):
+    """Of an event only what decides whether a moment covers it: a fraction of reading it all."""
+
+    time: datetime
+    recordedat: datetime
+
+
+_times = msgspec.json.Decoder(_Times).decode
 
 
 def movements(event: Event) -> list[Posting]:
@@ -57,12 +72,20 @@ def read(
     *,
     after: int = 0,
     names: Sequence[str] = POINTS_EVENTS,
+    moment: Moment | None = None,
 ) -> Iterator[tuple[int, Recorded]]:
-    """The member's events of these names, each with its place in the story, from a place on."""
+    """The member's events of these names, each with its place in the story, from a place on.
+
+    ``moment``: only those that it covers.
+    """
     types = {f"type_{index}": PREFIX + name + SUFFIX for index, name in enumerate(names)}
     query = _PAGE.format(types=", ".join(f":{name}" for name in types))
     params = {"stream": stream_of(member), "limit": _PAGE_SIZE, **types}
     while page := connection.rows(query, {**params, "after": after}):
         for version, event in page:
+            if moment is not None:
+                times = _times(event)
+                if not moment.covers_times(times.time, times.recordedat):
+                    continue
             yield version, history.decode(bytes(event))
         after = page[-1][0]
