@@ -36,7 +36,7 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A mapping file, such as examples/grocer-mapping.yaml."""
 
     command: dict[str, Cell]  # fields of the command, from its first row
-    type: Literal["purchase", "return", "redemption", "reversal"] = "purchase"
+    type: Literal["purchase", "return", "redemption", "reversal", "claim", "card"] = "purchase"
     line: dict[str, Cell] = {}  # fields of its lines, one from each row
     attributes: dict[str, str] = {}  # name to column
     time_zone: str | None = None  # of times without an offset

@@ -13,9 +13,10 @@ from services.ledger.domain.errors import Refused
 from services.ledger.intake import Command, key_of
 from services.ledger.kinds import KINDS
 from services.ledger.reception import Reception
+from services.ledger.store.belongings import load_cards, load_claims
 from services.ledger.store.outcomes import Outcome, load_outcomes
 from services.runtime.auth import Keys, Principal, Role, acting_merchant, authenticated
-from services.runtime.database import Database
+from services.runtime.database import Connection, Database
 from services.runtime.openapi import MERCHANT, gives
 from services.runtime.problems import Problem
 from services.runtime.web import answer
@@ -36,8 +37,11 @@ def routes(reception: Reception, keys: Keys, database: Database) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["commands"])
     reader = Annotated[Principal, Depends(authenticated(keys, *Role))]
 
-    def find(key: bytes) -> Outcome | None:
+    def find(source: str, type_: str, id_: str) -> Outcome | None:
+        key = key_of(source, type_, id_)
         with database.read() as connection:
+            if KINDS[type_].asks_for_state and "/" not in id_:
+                return _of_state(connection, source, type_, id_)
             return load_outcomes(connection, [key]).get(key)
 
     @router.get(
@@ -56,12 +60,23 @@ def routes(reception: Reception, keys: Keys, database: Database) -> APIRouter:
         elif who.merchant is not None:  # what Stampbook commands itself is no merchant's
             raise unknown
         key = key_of(source, command_type, command_id)
-        outcome = await asyncio.to_thread(find, key)
+        outcome = await asyncio.to_thread(find, source, command_type, command_id)
         if outcome is None and not reception.was_accepted(key):
             raise unknown
         return answer(shown(command_type, command_id, outcome))
 
     return router
+
+
+def _of_state(connection: Connection, source: str, type_: str, id_: str) -> Outcome | None:
+    """Of what asks for a state, whoever asked and when: what made it so."""
+    if type_ == "card":
+        cards = load_cards(connection, [id_]).values()
+        positions = [card.blocked_position or card.position for card in cards]
+    else:
+        claims = load_claims(connection, [key_of(source, "purchase", id_)]).values()
+        positions = [claim.position for claim in claims]
+    return Outcome(b"", "recorded", first_position=positions[0]) if positions else None
 
 
 def shown(type_: str, id_: str, outcome: Outcome | None) -> dict[str, object]:

@@ -20,6 +20,7 @@ from services.ledger import application
 from services.ledger.books import Books
 from services.ledger.cache import CACHE_BYTES, WRITER, Cache
 from services.ledger.intake import TOPIC, Command, Malformed, Rules, read
+from services.ledger.kinds import KINDS
 from services.ledger.store.outcomes import OUTCOMES_BELL
 from services.runtime.checkpoints import Notary
 from services.runtime.database import DatabaseUnavailable
@@ -227,6 +228,9 @@ class Writer:
             return
         key, count = member or command.about, self._stream.partition_count(TOPIC)
         if not self._share.owns(key, count):
+            if (followed := KINDS[command.type].follows) is not None:
+                detail = f"member {member} has another shard than {followed} {command.about}"
+                raise Malformed("other-shard", detail)
             raise Malformed("wrong-key", f"a message with this content has the key {key!r}")
 
     def _park(self, term: Term, record: Record) -> None:

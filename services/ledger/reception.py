@@ -180,6 +180,8 @@ class Reception:
         for arrival in arrivals:
             if arrival.before is None:
                 self._recent.pop(arrival.command.key, None)
+                if arrival.command.type == "card":
+                    self._cards.pop(arrival.command.about, None)
 
     async def _look_up(self, commands: Sequence[Command]) -> Known:
         """What is known; of purchases nothing while the database is down: shops go on selling."""

@@ -21,6 +21,7 @@ _CONTRACTS = [
     (rf"GET /v1/entries/{_ID}/why", "answers/why"),
     (rf"GET /v1/purchases/{_ID}", "answers/purchase"),
     (rf"GET /v1/cards/{_ID}", "answers/card"),
+    (rf"GET /v1/members/{_ID}/cards", "answers/cards"),
     (r"GET /v1/events", "answers/events"),
     (r"GET /v1/checkpoint/keys", "answers/signing-keys"),
     (r"GET /v1/proofs/inclusion", "answers/inclusion-proof"),

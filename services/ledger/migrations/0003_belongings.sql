@@ -12,3 +12,5 @@ CREATE TABLE cards (
     position BIGINT NOT NULL,       -- of the event that first named the card
     blocked_position BIGINT         -- of the event that blocked it, for good; NULL: it is usable
 );
+
+CREATE INDEX cards_by_member ON cards (member, number);

@@ -50,6 +50,19 @@ def load_claims(connection: Connection, purchases: Sequence[bytes]) -> dict[byte
     return {bytes(purchase): Claim(member, position) for purchase, member, position in found}
 
 
+def list_cards(
+    connection: Connection, member: str, *, after: str, limit: int
+) -> dict[str, StoredCard]:
+    """A member's cards by number, blocked ones too."""
+    found = connection.rows(
+        "SELECT number FROM cards WHERE member = :member AND number > :after "
+        "ORDER BY number LIMIT :limit",
+        {"member": member, "after": after, "limit": limit},
+    )
+    cards = load_cards(connection, [number for (number,) in found])
+    return {number: cards[number] for (number,) in found}
+
+
 def save_cards(connection: Connection, cards: Mapping[str, StoredCard]) -> None:
     """New and changed cards."""
     rows: list[Row] = [

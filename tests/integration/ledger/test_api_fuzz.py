@@ -24,6 +24,7 @@ OPERATIONS = [
     ("PUT", "/v1/purchases/{purchase_id}/claim"),
     ("PUT", "/v1/cards/{number}"),
     ("GET", "/v1/cards/{number}"),
+    ("GET", "/v1/members/{member}/cards"),
     ("POST", "/v1/batches"),
     ("GET", "/v1/outcomes/{command_type}/{command_id}"),
     ("GET", "/v1/members/{member}/balances"),

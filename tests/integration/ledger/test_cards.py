@@ -173,6 +173,39 @@ async def test_a_card_at_the_door(ledger: Ledger) -> None:
     assert after["blocked_at"] >= after["known_at"] == shown["known_at"]
 
 
+async def test_a_members_cards_by_number_page_by_page(ledger: Ledger) -> None:
+    door = ledger.door()
+    for number in ("7c", "7a", "7b"):
+        await door.put(f"/cards/{number}", {"member": "1130"}, wait_s=10)
+    await door.put("/cards/7b", {"member": "1130", "blocked": True}, wait_s=10)
+    await door.put("/cards/8", {"member": "27"}, wait_s=10)
+
+    path = "/v1/members/1130/cards"
+    first = answered(await door.http.get(path, params={"limit": 2}), "answers/cards")
+    rest = answered(await door.http.get(path, params={"after": first["next"]}), "answers/cards")
+    nobodys = answered(await door.http.get("/v1/members/9/cards"), "answers/cards")
+
+    cards = [*first["items"], *rest["items"]]
+    assert [(each["card"], each["blocked"]) for each in cards] == [
+        ("7a", False),
+        ("7b", True),
+        ("7c", False),
+    ]
+    assert (len(first["items"]), rest["next"]) == (2, None)
+    assert nobodys == {"items": [], "next": None}
+
+
+async def test_the_outcome_of_a_card_is_what_it_is_now(ledger: Ledger) -> None:
+    door = ledger.door()
+    await put(ledger)
+    issued = await door.get(f"/outcomes/card/{NUMBER}")
+    await put(ledger, blocked=True)
+    blocked = await door.get(f"/outcomes/card/{NUMBER}")
+
+    assert (issued["positions"], blocked["positions"]) == ([1], [2])
+    refused(await door.http.get("/v1/outcomes/card/7"), 404, "unknown-outcome")
+
+
 async def test_an_unknown_number_is_404(ledger: Ledger) -> None:
     refused(await ledger.door().http.get("/v1/cards/7"), 404, "unknown-card")
 

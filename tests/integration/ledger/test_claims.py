@@ -134,6 +134,8 @@ async def test_claims_at_the_door(ledger: Ledger) -> None:
 
     expected = {"type": "claim", "id": "p-1", "outcome": "recorded", "positions": [2]}
     assert answered(first, "outcome") == answered(again, "outcome") == expected
+    assert await door.get("/outcomes/claim/p-1") == expected
+    refused(await door.http.get("/v1/outcomes/claim/p-2"), 404, "unknown-outcome")
     assert refused(other, 409, "already-claimed")["title"]
 
 

@@ -82,6 +82,35 @@ def test_an_api_does_not_answer_for_members_that_it_cannot_see(tmp_path: Path) -
     assert "answers for one shard only" in ended.stderr
 
 
+def test_a_claim_needs_its_member_in_the_shard_of_the_purchase(desk: Desk) -> None:
+    sold = desk.purchase(OURS, member=None)  # an id that falls here like a member's
+    theirs = desk.command("claim", f"{OURS}/a", {"member": THEIRS})
+    ours = desk.command("claim", f"{OURS}/b", {"member": OURS})
+
+    desk.deliver([lying(desk, each, key=OURS) for each in (sold, theirs, ours)])
+
+    assert [code for code, _ in desk.letters()] == ["other-shard"]
+    assert [(e.member, type(e.event).__name__) for e in desk.events()] == [
+        (None, "PurchaseRecorded"),
+        (OURS, "PurchaseClaimed"),
+    ]
+
+
+def test_a_card_is_known_in_the_shard_of_its_member_only(desk: Desk) -> None:
+    card = desk.command("card", f"{THEIRS}/a", {"member": OURS})
+    bought = desk.purchase(member=None, card=THEIRS)
+    unknown = desk.purchase("p-2", member=None, card="nobodys")
+
+    # The door knew whom the card leads to, and put the purchase there.
+    desk.deliver([lying(desk, each, key=OURS) for each in (card, bought, unknown)])
+
+    assert desk.letters() == []
+    assert [e.member for e in desk.events()] == [OURS, OURS]
+    declined = desk.outcome("purchase", "p-2")
+    assert declined is not None
+    assert declined.code == "unknown-card"
+
+
 @pytest.mark.parametrize("share", [Share(), Share(0, 2), Share(1, 3), Share(2, 3)])
 def test_a_log_is_never_written_under_another_deal(database: Database, share: Share) -> None:
     desk = Desk(database, share=Share(1, 2))

@@ -56,6 +56,17 @@ def test_the_example_is_eight_purchases_as_the_contract_has_them() -> None:
         assert Contract.of("commands/purchase").errors(purchase) == []
 
 
+def test_cards_are_brought_along_from_a_list_of_them(tmp_path: Path) -> None:
+    text = "number,holder\n4006381333931,1130\n012345678905,27\n"
+
+    found = commands(tmp_path, text, type="card", command={"id": "number", "member": "holder"})
+
+    assert found == [
+        {"type": "card", "id": "4006381333931", "member": "1130"},
+        {"type": "card", "id": "012345678905", "member": "27"},
+    ]
+
+
 def test_going_on_from_any_place_gives_the_rest() -> None:
     source = CsvSource(EXAMPLES / "grocer.csv", read_mapping(EXAMPLES / "grocer-mapping.yaml"))
     whole = list(source.lines(Place()))
