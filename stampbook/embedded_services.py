@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from services.ledger.api import routes as ledger_routes
 from services.ledger.clock import ExpiryClock
 from services.ledger.consumer import Writer
+from services.ledger.inspector import Inspector
 from services.ledger.intake import Rules
 from services.ledger.keys import StoredKeys
 from services.ledger.publisher import relay as ledger_relay
@@ -54,6 +55,7 @@ def ledger(site: Site, settings: LedgerSettings, programmes: Programmes) -> list
     site.crew.hire("ledger-writer", writer.run)
     site.crew.hire("ledger-relay", relay.run)
     site.crew.hire("ledger-clock", ExpiryClock(footing, rules=rules).run)
+    site.crew.hire("ledger-inspector", Inspector(footing, every=settings.inspect_every).run)
     for role, lag in (("ledger-writer", writer.lag), ("ledger-relay", relay.lag)):
         watch(site.health, footing, "services.ledger", role=role, lag=lag)
     producer = site.stack.enter_context(closing(footing.stream.producer()))

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from services.ledger.api import TITLE, routes
 from services.ledger.clock import ExpiryClock
 from services.ledger.consumer import Writer
+from services.ledger.inspector import Inspector
 from services.ledger.intake import Rules
 from services.ledger.keys import StoredKeys
 from services.ledger.publisher import relay
@@ -76,7 +77,21 @@ def _relay(footing: Footing, settings: LedgerSettings, health: Health) -> Run:
 
 def _clock(footing: Footing, settings: LedgerSettings, health: Health) -> Run:
     watch(health, footing, PACKAGE, role="clock")
-    return ExpiryClock(footing, rules=_rules(footing, settings), share=settings.share).run
+    clock = ExpiryClock(footing, rules=_rules(footing, settings), share=settings.share)
+    inspector = Inspector(footing, every=settings.inspect_every)
+
+    def run(stop: threading.Event) -> None:
+        # It rests between pages and may take long: ends do not wait for it.
+        is_over = threading.Event()
+        inspecting = threading.Thread(target=inspector.run, args=(is_over,), name="inspector")
+        inspecting.start()
+        try:
+            clock.run(stop)
+        finally:
+            is_over.set()
+            inspecting.join()
+
+    return run
 
 
 _ROLES = {"writer": _writer, "relay": _relay, "clock": _clock}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from services.ledger import history
@@ -53,9 +53,17 @@ def compare(database: Database, view: str, *, progress: Progress) -> Comparison:
         Inconsistent: the log contradicts itself; `verify` says more.
         ValueError: an event cannot be read; likewise.
     """
-    with database.rehearse() as connection:
-        _, found = _compare(connection, EventLog(database), view, progress)
+    [found] = compare_all(database, [view], progress=progress)
     return found
+
+
+def compare_all(
+    database: Database, views: Iterable[str], *, progress: Progress
+) -> list[Comparison]:
+    """Several views, for the work of one."""
+    with database.rehearse() as connection:
+        tables, end = _rebuild(connection, EventLog(database), progress)
+        return [_compare(tables, view, end) for view in views]
 
 
 def switch(database: Database, view: str, *, progress: Progress) -> Comparison:
@@ -69,9 +77,10 @@ def switch(database: Database, view: str, *, progress: Progress) -> Comparison:
     """
     with database.write() as connection:
         connection.execute(_HOLD)
-        tables, found = _compare(connection, EventLog(database), view, progress)
-        for beside in tables:
-            beside.put_right()
+        tables, end = _rebuild(connection, EventLog(database), progress)
+        found = _compare(tables, view, end)
+        for name in VIEWS[view]:
+            tables[name].put_right()
         connection.execute(_FENCE, {"name": WRITER})
     return replace(found, is_switched=True)
 
@@ -90,12 +99,15 @@ def fill(connection: Connection, log: EventLog, progress: Progress) -> int:
     return end
 
 
-def _compare(
-    connection: Connection, log: EventLog, view: str, progress: Progress
-) -> tuple[list[Beside], Comparison]:
-    # All of them, lest what follows beside the view is written to a table in use.
+def _rebuild(
+    connection: Connection, log: EventLog, progress: Progress
+) -> tuple[dict[str, Beside], int]:
+    # All of them, lest what follows beside a view is written to a table in use.
     tables = {table.name: Beside.of(connection, table) for table in TABLES}
-    end = fill(connection, log, progress)
+    return tables, fill(connection, log, progress)
+
+
+def _compare(tables: Mapping[str, Beside], view: str, end: int) -> Comparison:
     wanted = [tables[name] for name in VIEWS[view]]
     differences = {beside.table.name: beside.differences() for beside in wanted}
     shown = [
@@ -104,11 +116,10 @@ def _compare(
         if differences[beside.table.name]
         for difference in beside.first(limit=_SHOWN_MAX)
     ]
-    found = Comparison(
+    return Comparison(
         view=view,
         events=end,
         rows=sum(beside.rows() for beside in wanted),
         differences=sum(differences.values()),
         shown=shown[:_SHOWN_MAX],
     )
-    return wanted, found

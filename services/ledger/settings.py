@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 from pydantic_settings import SettingsConfigDict
 
 from services.ledger.cache import CACHE_BYTES
@@ -57,6 +65,12 @@ class LedgerSettings(RuntimeSettings):
         default=CACHE_BYTES,
         description="What the writer's memory of accounts may take; whoever is not in it is read.",
     )
+    inspect_every_h: NonNegativeFloat = Field(
+        default=0,
+        description="Hours between two inspections by the clock, which works every view out again "
+        "from the log beside the one in use and compares; counted from 1970 in UTC, so that 24 is "
+        "midnight. 0: never.",
+    )
     batch_size_max: PositiveInt = Field(
         default=2_000, description="Commands that the writer decides in one transaction."
     )
@@ -78,6 +92,11 @@ class LedgerSettings(RuntimeSettings):
         description="The public keys of witnesses whose signatures on checkpoints are kept, with "
         "spaces between.",
     )
+
+    @property
+    def inspect_every(self) -> timedelta:
+        """How often views are compared with the log; nothing: never."""
+        return timedelta(hours=self.inspect_every_h)
 
     def notary(self) -> Notary | None:
         """Who signs checkpoints; None: nobody.
