@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from services.ledger.domain.events import Event
 from services.ledger.domain.postings import Account, Posting, postings
@@ -13,6 +14,7 @@ from services.ledger.wire import Times
 from services.runtime.clock import micros
 from services.runtime.database import Connection, Row
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTE_US = 60_000_000
 MINUTES_A_DAY = 1_440
 WHOLE_MONTH = -1  # stands for the minute in the row of a month's sum
@@ -131,7 +133,12 @@ def minute_of(at: datetime) -> int:
 
 def month_of(at: datetime) -> str:
     """The month in UTC."""
-    return at.astimezone(UTC).strftime("%Y-%m")
+    return _month(minute_of(at) // MINUTES_A_DAY)
+
+
+@lru_cache(maxsize=4_096)
+def _month(day: int) -> str:
+    return (_EPOCH + timedelta(days=day)).strftime("%Y-%m")
 
 
 def _spend(settled: Settled, points: int) -> None:
