@@ -11,7 +11,6 @@ from functools import lru_cache
 from services.ledger.domain.events import Event
 from services.ledger.domain.postings import Account, Posting, postings
 from services.ledger.wire import Times
-from services.runtime.clock import micros
 from services.runtime.database import Connection, Row
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -62,16 +61,20 @@ class Totals:
         unit: str = event.unit  # type: ignore[union-attr]  # what moves points has a unit
         recorded = minute_of(times.recorded_at)
         happened = min(minute_of(times.occurred_at), recorded)
-        between: list[Posting] = []
+        is_settled = False
         for posting in moved:
-            self.moved[unit, posting.account, happened, recorded] += posting.points
-            if posting.account in _SETTLING:
-                between.append(posting)
-        if between:
-            concerned = getattr(event, "redeemed_at", None) or times.occurred_at
-            concerned = min(concerned, times.recorded_at)
-            place = (recorded, month_of(times.recorded_at), month_of(concerned))
-            self._settle(place, between, merchant=merchant, unit=unit)
+            # As plain text: an enumeration's own hash is slow, and this is done for every event.
+            self.moved[unit, str(posting.account), happened, recorded] += posting.points
+            is_settled |= posting.account in _SETTLING
+        if is_settled:
+            redeemed_at = getattr(event, "redeemed_at", None)
+            concerned = happened if redeemed_at is None else minute_of(redeemed_at)
+            place = (
+                recorded,
+                _month(recorded // MINUTES_A_DAY),
+                _month(min(concerned, recorded) // MINUTES_A_DAY),
+            )
+            self._settle(place, moved, merchant=merchant, unit=unit)
 
     def _settle(
         self,
@@ -128,7 +131,7 @@ def save_totals(connection: Connection, totals: Totals) -> None:
 
 def minute_of(at: datetime) -> int:
     """Whole minutes since 1970, UTC."""
-    return micros(at) // MINUTE_US
+    return int(at.timestamp() // 60)
 
 
 def month_of(at: datetime) -> str:
