@@ -127,6 +127,8 @@ def test_a_lost_card_is_blocked_from_that_instant_and_replaced(shop: Shop) -> No
     assert [entry["change"] for entry in shop.entries(member)] == [6, -2, -1, -3]
     assert shop.get(f"cards/{lost}")["blocked"]
     assert shop.get(f"cards/{new}")["member"] == member
+    cards = shop.get(f"members/{member}/cards")["items"]
+    assert [(each["card"], each["blocked"]) for each in cards] == [(lost, True), (new, False)]
     events = list(shop.events(member=member))
     assert [event["data"]["card"] for event in events if "card" in event["data"]] == [
         *[lost] * 4,
