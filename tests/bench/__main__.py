@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import account, embedded, end_to_end, redemption, takeover, writer
+from tests.bench import account, embedded, end_to_end, growth, redemption, takeover, writer
 from tests.bench.figures import Figure, as_json, machine
 from tests.support.full import running_full
 from tests.support.installation import ROOT, Installation
@@ -53,6 +53,11 @@ def _writer() -> list[Figure]:
         return writer.measure(stack)
 
 
+def _growth() -> list[Figure]:
+    with Stack.start() as stack:
+        return growth.measure(stack)
+
+
 def _takeover() -> list[Figure]:
     with Stack.start() as stack:
         return takeover.measure(stack)
@@ -85,6 +90,7 @@ def _full() -> Iterator[Installation]:
 PARTS: dict[str, Callable[[], list[Figure]]] = {
     "writer": _writer,
     "account": _account,
+    "growth": _growth,
     "takeover": _takeover,
     "redemption": _on_full(redemption.measure),
     "end-to-end": _on_full(end_to_end.measure),
