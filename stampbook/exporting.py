@@ -18,7 +18,7 @@ import typer
 from stampbook.archive import Archive, Beside, Manifest, NewFile, Segment
 from stampbook.client import Client
 from stampbook.failures import Failure
-from stampbook.reading import Tick, bar, ledger
+from stampbook.reading import Data, DatabaseUrl, Tick, bar, ledger
 from stampbook.session import Session, connected
 
 _TICK_EVERY = 1_000
@@ -52,13 +52,8 @@ def export(
     session: Session,
     *,
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the files go.")],
-    data: Annotated[
-        Path | None,
-        typer.Option(file_okay=False, help="Take this stopped installation, without a server."),
-    ] = None,
-    database: Annotated[
-        str | None, typer.Option(help="Take the ledger in this database: postgresql://…")
-    ] = None,
+    data: Data = None,
+    database: DatabaseUrl = None,
     segment_events: Annotated[
         int, typer.Option(min=1, help="Events a file holds at most.")
     ] = 100_000,

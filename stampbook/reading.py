@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
+import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from stampbook.failures import Failure, Misused
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
 
 Tick = Callable[[int, int], None]
 """Is told how many of how many events are read."""
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", file_okay=False, help="Read this stopped installation, without a server."
+    ),
+]
+DatabaseUrl = Annotated[
+    str | None, typer.Option("--database", help="Read this ledger's database: postgresql://…")
+]
 
 
 @contextmanager

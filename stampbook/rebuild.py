@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stampbook.data_folder import DataFolder
 from stampbook.failures import FOUND, OK, Failure, Misused
-from stampbook.reading import Tick, ask, bar, ledger, shown
+from stampbook.reading import Data, DatabaseUrl, Tick, ask, bar, ledger, shown
 from stampbook.session import Session, connected
+
+if TYPE_CHECKING:
+    from services.runtime.database import Database
 
 
 @connected
 def rebuild(
     session: Session,
     *,
-    view: Annotated[str, typer.Argument(metavar="VIEW", help="balances, or returns.")],
+    view: Annotated[
+        str, typer.Argument(metavar="VIEW", help="balances, returns, belongings or totals.")
+    ],
     switch: Annotated[
         bool, typer.Option("--switch", help="Put the rebuilt one in place, in one transaction.")
     ] = False,
-    data: Annotated[
-        Path | None,
-        typer.Option(file_okay=False, help="Work on this stopped installation, without a server."),
-    ] = None,
+    data: Data = None,
+    database: DatabaseUrl = None,
 ) -> int:
     """Build a view from the log beside the one in use, and compare them row by row.
 
@@ -32,8 +36,9 @@ def rebuild(
     --switch, what records waits until it is done.
     """
     with bar(session, "Rebuilding") as tick:
-        if data is not None:
-            found = _work(data, view, tick, is_switching=switch)
+        if data is not None or database is not None:
+            with ledger(data, database) as opened:
+                found = _work(opened, view, tick, folder=data if switch else None, switch=switch)
         elif switch:
             found = ask(session, f"/v1/views/{view}/switch", tick, method="POST")
         else:
@@ -48,22 +53,22 @@ def rebuild(
     return OK if found["is_switched"] or not found["differences"] else FOUND
 
 
-def _work(data: Path, view: str, tick: Tick, *, is_switching: bool) -> dict[str, Any]:
+def _work(
+    database: Database, view: str, tick: Tick, *, folder: Path | None, switch: bool
+) -> dict[str, Any]:
     from services.ledger import rebuild as rebuilding  # noqa: PLC0415  # others start faster without
     from services.ledger.replay import Inconsistent  # noqa: PLC0415
 
     if view not in rebuilding.VIEWS:
         raise Misused(f"There is no view {view}; there are {', '.join(rebuilding.VIEWS)}.")
-    with ledger(data) as database:
-        try:
-            if is_switching:
-                with DataFolder(data).held():
-                    return shown(rebuilding.switch(database, view, progress=tick))
-            return shown(rebuilding.compare(database, view, progress=tick))
-        except Inconsistent as error:
-            return {"fault": "lots", "position": error.position, "detail": str(error)}
-        except ValueError as error:
-            return {"fault": "unreadable", "detail": str(error)}
+    work = rebuilding.switch if switch else rebuilding.compare
+    try:
+        with DataFolder(folder).held() if folder else nullcontext():
+            return shown(work(database, view, progress=tick))
+    except Inconsistent as error:
+        return {"fault": error.fault, "position": error.position, "detail": str(error)}
+    except ValueError as error:
+        return {"fault": "unreadable", "detail": str(error)}
 
 
 def _tell(session: Session, found: dict[str, Any]) -> None:

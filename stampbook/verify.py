@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from stampbook.failures import FOUND, OK
-from stampbook.reading import Tick, ask, bar, ledger, shown
+from stampbook.reading import Data, DatabaseUrl, Tick, ask, bar, ledger, shown
 from stampbook.session import Session, connected
 
 
@@ -16,17 +14,18 @@ from stampbook.session import Session, connected
 def verify(
     session: Session,
     *,
-    data: Annotated[
-        Path | None,
-        typer.Option(file_okay=False, help="Read this stopped installation, without a server."),
-    ] = None,
+    data: Data = None,
+    database: DatabaseUrl = None,
 ) -> int:
     """Read the whole log again: positions, hashes, double entry, lots against balances.
 
     Ends with 0 if all is well, with 1 at the first bad position, which it names.
     """
     with bar(session, "Verifying") as tick:
-        verdict = ask(session, "/v1/verification", tick) if data is None else _read(data, tick)
+        if data is None and database is None:
+            verdict = ask(session, "/v1/verification", tick)
+        else:
+            verdict = _read(data, database, tick)
     if session.as_json:
         session.result(verdict)
     elif verdict["ok"]:
@@ -40,13 +39,13 @@ def verify(
     return OK if verdict["ok"] else FOUND
 
 
-def _read(data: Path, tick: Tick) -> dict[str, Any]:
+def _read(data: Path | None, url: str | None, tick: Tick) -> dict[str, Any]:
     """Read the ledger's database itself; nothing in it is changed."""
     from services.ledger import verify as auditor  # noqa: PLC0415  # others start faster without
     from services.runtime.database import DatabaseDamaged  # noqa: PLC0415
 
     try:
-        with ledger(data) as database:
+        with ledger(data, url) as database:
             return shown(auditor.verify(database, progress=tick))
     except DatabaseDamaged as damage:
         return shown(

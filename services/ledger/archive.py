@@ -19,6 +19,7 @@ from services.ledger.replay import Replay, Told
 from services.runtime.clock import NEVER_US
 from services.runtime.database import Connection, Database
 from services.runtime.eventlog import EventLog, Head
+from services.runtime.shards import DEAL
 from services.runtime.tree import root_at
 
 BESIDE: Final[Mapping[str, str]] = {
@@ -29,10 +30,11 @@ BESIDE: Final[Mapping[str, str]] = {
     "signing_keys": "verifier",
     "checkpoints": "log",
     "cosignatures": "witness",
+    "positions": "name",
 }
 """The tables that do not follow from the log, each with the column that is its key."""
 
-OF_THE_INSTALLATION: Final = frozenset({"owners", "positions", "schema_versions"})
+OF_THE_INSTALLATION: Final = frozenset({"owners", "schema_versions"})
 
 _RESTORER = "restore"
 _ROWS_PER_PAGE = 2_000
@@ -95,7 +97,10 @@ def _rows(connection: Connection, table: str, key: str) -> Iterator[dict[str, ob
     place = names.index(key)
     after: object = None
     while True:
-        where = "" if after is None else f"WHERE {key} > :after"
+        # Of all places only the one that is for ever: which shard of how many this log is.
+        wheres = [f"{key} = '{DEAL}'"] if table == "positions" else []
+        wheres += [] if after is None else [f"{key} > :after"]
+        where = f"WHERE {' AND '.join(wheres)}" if wheres else ""
         page = connection.rows(
             f"SELECT {', '.join(names)} FROM {table} {where} ORDER BY {key} LIMIT :limit",  # noqa: S608
             {"limit": _ROWS_PER_PAGE} | ({} if after is None else {"after": after}),

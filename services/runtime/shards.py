@@ -14,7 +14,7 @@ from services.runtime.database import Connection
 from services.runtime.ownership import Place, load_places, save_places
 from services.runtime.stream import partition_of
 
-_DEAL = "shards"  # among the positions: the shard as the partition, how many as the offset
+DEAL = "shards"  # among the positions: the shard as the partition, how many as the offset
 
 
 class ShardsDiffer(Exception):
@@ -59,9 +59,9 @@ def claim(connection: Connection, share: Share) -> None:
         ShardsDiffer: it is another one.
     """
     mine = {share.shard: Place(next_offset=share.shards)}
-    noted = load_places(connection, _DEAL)
+    noted = load_places(connection, DEAL)
     if not noted:
-        save_places(connection, _DEAL, mine)
+        save_places(connection, DEAL, mine)
     elif noted != mine:
         [(shard, of)] = noted.items()
         raise ShardsDiffer(

@@ -16,7 +16,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import account, embedded, end_to_end, growth, redemption, takeover, writer
+from tests.bench import (
+    account,
+    archive,
+    embedded,
+    end_to_end,
+    growth,
+    redemption,
+    takeover,
+    writer,
+)
 from tests.bench.figures import Figure, as_json, machine
 from tests.support.full import running_full
 from tests.support.installation import ROOT, Installation
@@ -68,6 +77,11 @@ def _account() -> list[Figure]:
         return account.measure(stack)
 
 
+def _archive() -> list[Figure]:
+    with Stack.start() as stack:
+        return archive.measure(stack)
+
+
 def _embedded() -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="stampbook-bench-") as folder:
         return embedded.measure(Path(folder))
@@ -92,6 +106,7 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
     "account": _account,
     "growth": _growth,
     "takeover": _takeover,
+    "archive": _archive,
     "redemption": _on_full(redemption.measure),
     "end-to-end": _on_full(end_to_end.measure),
     "embedded": _embedded,

@@ -23,8 +23,9 @@ from services.runtime.clock import utc_now
 from services.runtime.database import Connection, Database, open_database
 from services.runtime.footing import Footing
 from services.runtime.migrations import migrate
-from services.runtime.ownership import Ownership
+from services.runtime.ownership import Ownership, load_places
 from services.runtime.relay import Relay
+from services.runtime.shards import ShardsDiffer, Share, claim
 from services.runtime.stream import Message, Stream, StreamUnavailable, open_stream
 from stampbook.cli import app
 from tests.support.databases import BOTH
@@ -87,7 +88,7 @@ def contents(connection: Connection) -> dict[str, Any]:
             for row in connection.rows(f"SELECT * FROM {table}")
         )
         for table in (*LOG, *(table.name for table in TABLES), *BESIDE)
-        if table != "dead_letters"
+        if table not in ("dead_letters", "positions")  # these change on purpose
     }
 
 
@@ -122,6 +123,14 @@ def test_the_restored_ledger_knows_what_was_sent_and_goes_on(
     assert declined is not None
     assert declined.code == "not-enough-points"  # the debt is remembered
     assert verify(restored, progress=lambda *_: None).ok
+
+
+def test_a_log_stays_the_shard_that_it_was(restored: Database) -> None:
+    with restored.write() as connection:
+        claim(connection, Share(0, 1))
+        with pytest.raises(ShardsDiffer):
+            claim(connection, Share(1, 3))
+        assert load_places(connection, WRITER) == {}
 
 
 def test_the_files_hold_the_very_bytes(desk: Desk, exported: Path) -> None:

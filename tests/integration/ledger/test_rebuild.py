@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from services.ledger.consumer import NAME as WRITER
-from services.ledger.rebuild import VIEWS, Comparison, compare, switch
+from services.ledger.rebuild import VIEWS, Comparison, compare, compare_all, switch
 from services.ledger.replay import TABLES, Inconsistent
+from services.ledger.verify import verify
 from services.runtime.database import Database, Row
 from services.runtime.ownership import Fenced
 from tests.support.desk import Desk
+from tests.support.story import STEPS, told
 
 
 @pytest.fixture
@@ -126,6 +131,17 @@ def test_a_log_that_contradicts_itself_is_not_followed(desk: Desk) -> None:
         rebuilt(desk.database)
 
     assert error.value.position >= 3
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(STEPS)
+def test_whatever_happens_is_rebuilt_as_it_is_kept(steps: list[tuple[Any, ...]]) -> None:
+    with told(steps) as desk:
+        found = compare_all(desk.database, VIEWS, progress=lambda *_: None)
+        verdict = verify(desk.database, progress=lambda *_: None)
+
+    assert [one.shown for one in found] == [[]] * len(VIEWS)
+    assert verdict.ok
 
 
 def test_every_view_is_made_of_tables_that_are_rebuilt() -> None:
