@@ -18,6 +18,8 @@ units: {petals: {expires_after: PT4S}}
 rules: {base: {on: purchase, earn: {unit: petals, points: 1, per: "1.00"}}}
 """
 _MEMBERS = [f"m{number}" for number in range(24)]
+CARDS = {member: f"card-{member}" for member in _MEMBERS[:12]}
+"""Of some members, who show them as often as they say who they are."""
 _MEMBERS_OF_THE_PAST = [f"past{number}" for number in range(3)]
 _COPIES_MAX = 5
 
@@ -102,7 +104,7 @@ class Client:
             for n in range(1, chance.randint(1, 4) + 1)
         ]
         purchased_at = (datetime.now(UTC) - age).isoformat(timespec="seconds")
-        content = {"member": member, "purchased_at": purchased_at, "currency": "USD"}
+        content = {**self._named(member), "purchased_at": purchased_at, "currency": "USD"}
         made = Command(
             type="purchase",
             id=self._id("b"),
@@ -131,10 +133,16 @@ class Client:
     def _redemption(self) -> Command:
         member = self._chance.choice(_MEMBERS)
         points = self._chance.randint(1, 12)
-        content = {"member": member, "unit": UNIT, "points": points}
+        content = {**self._named(member), "unit": UNIT, "points": points}
         made = Command(type="redemption", id=self._id("s"), member=member, content=content)
         self._to_reverse.append(made)
         return made
+
+    def _named(self, member: str) -> dict[str, Any]:
+        """Who it is, or the card that stands for him."""
+        if member in CARDS and self._chance.random() < 0.5:
+            return {"card": CARDS[member]}
+        return {"member": member}
 
     def _reversal(self) -> Command:
         spent = self._to_reverse.pop(self._chance.randrange(len(self._to_reverse)))

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from tests.chaos.checker import Facts, broken_promises
-from tests.chaos.commands import FLASH
+from tests.chaos.commands import CARDS, FLASH, GROCER
 from tests.chaos.facts import Log, balances, letters, outcomes
 from tests.chaos.journal import Journal
 from tests.chaos.killer import Killer
@@ -126,7 +126,7 @@ def moody(chance: Random) -> Callable[[Call], web.Response]:
 
 
 def prepare(installation: Installation, receiver: Receiver) -> str:
-    """A second programme, whose points end soon, and an endpoint for everything."""
+    """A second programme, whose points end soon, cards, and an endpoint for everything."""
     with installation.client(installation.key) as http:
         version = "/v1/programmes/flash/versions/1"
         yaml = {"Content-Type": "application/yaml"}
@@ -135,6 +135,10 @@ def prepare(installation: Installation, receiver: Receiver) -> str:
         wish = {"url": receiver.url(_HOOK), "types": ["*"], "from": "start"}
         made = http.put("/v1/endpoints/chaos", json=wish)
         made.raise_for_status()
+        for member, number in CARDS.items():
+            headers = {"Stampbook-Merchant": GROCER, "Prefer": "wait=30"}
+            card = http.put(f"/v1/cards/{number}", json={"member": member}, headers=headers)
+            card.raise_for_status()
         return str(made.json()["secret"])
 
 
