@@ -1,11 +1,13 @@
-"""Checks, without a server and without Stampbook, that events are in a signed log.
+"""Checks, without a server and without Stampbook, what was kept of a signed log.
 
-    python verify_offline.py --key KEY BUNDLE
-    python verify_offline.py --key KEY BUNDLE --checkpoint NOTE --consistency PROOF
+    python verify_offline.py --key KEY [--key KEY ...] FILE
+    python verify_offline.py --key KEY [--key KEY ...] FILE --checkpoint NOTE --consistency PROOF
 
-KEY       the log's public key, NAME+ID+KEY, as its operator gave it to you; more than one may be
-          named, also those of witnesses. Every signature has to be by one of them.
-BUNDLE    the answer of GET /v1/proofs/events: events, what proves them, and a checkpoint.
+KEY       the log's public key, NAME+ID+KEY, as its operator gave it to you; for a statement or a
+          settlement also the one for documents, and those of witnesses if there are any. Every
+          signature has to be by one of them.
+FILE      events with what proves them, the answer of GET /v1/proofs/events; or a signed statement
+          or settlement: .../statements/MONTH/signed and /v1/settlements/MONTH/signed.
 NOTE      a later checkpoint, the answer of GET /v1/checkpoint.
 PROOF     the answer of GET /v1/proofs/consistency?from=SIZE&to=SIZE between the two.
 
@@ -146,23 +148,30 @@ def read_key(written: str) -> Key:
     return Key(name, expected, content[0], content[1:])
 
 
-def read_checkpoint(note: str, keys: Sequence[Key]) -> Checkpoint:
-    """The checkpoint in a signed note of which every signature is good and by a trusted key."""
+def read_note(note: str, keys: Sequence[Key]) -> tuple[str, list[Key]]:
+    """The text of a signed note, and whose lines, all of them good, stand below it."""
     text, gap, below = note.rpartition("\n\n")
     if not gap or not below.endswith("\n"):
-        raise Rejected("the checkpoint is no signed note")
+        raise Rejected("this is no signed note")
     text += "\n"
-    kinds = [check_line(text, line, keys) for line in below[:-1].split("\n")]
-    if LOG not in kinds:
-        raise Rejected("the log itself has not signed the checkpoint")
-    match = re.fullmatch(r"([^\n]+)\n(0|[1-9][0-9]*)\n([A-Za-z0-9+/=]+)\n", text)
-    if match is None or len(decoded(match[3])) != HASH_BYTES:
+    return text, [check_line(text, line, keys) for line in below[:-1].split("\n")]
+
+
+def read_checkpoint(note: str, keys: Sequence[Key]) -> Checkpoint:
+    """The checkpoint in a signed note."""
+    text, signers = read_note(note, keys)
+    origin = text.partition("\n")[0]
+    names = {key.name for key in signers if key.kind == LOG}
+    if names != {origin}:
+        raise Rejected(f"the checkpoint of {origin} is signed by {sorted(names) or 'nobody'}")
+    match = re.fullmatch(r"[^\n]+\n(0|[1-9][0-9]*)\n([A-Za-z0-9+/=]+)\n", text)
+    if match is None or len(decoded(match[2])) != HASH_BYTES:
         raise Rejected("the checkpoint is not origin, size and root")
-    return Checkpoint(match[1], int(match[2]), decoded(match[3]))
+    return Checkpoint(origin, int(match[1]), decoded(match[2]))
 
 
-def check_line(text: str, line: str, keys: Sequence[Key]) -> int:
-    """What kind of key has signed the text with this line."""
+def check_line(text: str, line: str, keys: Sequence[Key]) -> Key:
+    """Who has signed the text with this line."""
     match = re.fullmatch(r"— ([^\s+]+) ([A-Za-z0-9+/=]+)", line)
     if match is None:
         raise Rejected(f"{line!r} is no signature line")
@@ -174,13 +183,11 @@ def check_line(text: str, line: str, keys: Sequence[Key]) -> int:
     if found[0].kind == WITNESS:
         seconds, signature = int.from_bytes(signature[:8], "big"), signature[8:]
         message = b"cosignature/v1\ntime %d\n" % seconds + message
-    elif match[1] != text.partition("\n")[0]:
-        raise Rejected(f"the key of {match[1]} has signed the checkpoint of another log")
     try:
         Ed25519PublicKey.from_public_bytes(found[0].public).verify(signature, message)
     except InvalidSignature:
-        raise Rejected(f"the signature of {match[1]} is not over this checkpoint") from None
-    return found[0].kind
+        raise Rejected(f"the signature of {match[1]} is not over this text") from None
+    return found[0]
 
 
 # The files.
@@ -230,8 +237,12 @@ def hashes_of(written: list[Any]) -> list[bytes]:
 
 def check_bundle(raw: bytes, keys: Sequence[Key]) -> tuple[Checkpoint, list[dict[str, Any]]]:
     """The checkpoint of a bundle, and its events, of which each is in that log at its position."""
+    return check_proof(read_json(raw), keys)
+
+
+def check_proof(bundle: Any, keys: Sequence[Key]) -> tuple[Checkpoint, list[dict[str, Any]]]:
     fields = (("format", str), ("checkpoint", str), ("events", list))
-    name, note, events = taken(read_json(raw), *fields)
+    name, note, events = taken(bundle, *fields)
     if name != BUNDLE:
         raise Rejected(f"this is {name!r}, not {BUNDLE!r}")
     checkpoint = read_checkpoint(note, keys)
@@ -252,6 +263,48 @@ def check_bundle(raw: bytes, keys: Sequence[Key]) -> tuple[Checkpoint, list[dict
     return checkpoint, found
 
 
+def check_document(raw: bytes, keys: Sequence[Key]) -> tuple[Checkpoint, list[dict[str, Any]]]:
+    """The checkpoint below a signed statement or settlement, and the events that prove it."""
+    text, signers = read_note(raw.decode(), keys)
+    content = read_json(text[:-1].encode())
+    kind = "statement" if "statement" in content else "settlement"
+    name, document, bundle = taken(content, ("format", str), (kind, dict), ("proof", dict))
+    if name != f"stampbook.signed-{kind}.v1":
+        raise Rejected(f"this is {name!r}, not a signed {kind}")
+    checkpoint, events = check_proof(bundle, keys)
+    names = {key.name for key in signers}
+    if names != {f"{checkpoint.origin}/documents"}:
+        raise Rejected(f"a {kind} of {checkpoint.origin} is signed by {sorted(names)}")
+    if kind == "statement":
+        try:
+            check_statement(document, {event["position"]: event for event in events})
+        except (KeyError, TypeError, AttributeError):
+            raise Rejected("this is no statement") from None
+    return checkpoint, events
+
+
+def check_statement(statement: dict[str, Any], events: dict[int, dict[str, Any]]) -> None:
+    """That each entry is an event of the member that was proven, and that the sums are right."""
+    shown = set()
+    for unit in statement["units"]:
+        for entry in unit["entries"]:
+            event = events.get(entry["position"], {"data": {}})
+            data = event["data"]
+            told = [event.get(name) for name in ("id", "type", "subject", "time", "recordedat")]
+            told += [event.get("merchant"), data.get("unit"), data.get("points")]
+            said = [entry["id"], f"stampbook.{entry['type']}.v1", statement["member"]]
+            said += [entry[name] for name in ("at", "known_at", "merchant", "unit", "points")]
+            if told != said or unit["unit"] != entry["unit"]:
+                raise Rejected(f"the entry at position {entry['position']} is not what was proven")
+            shown.add(entry["position"])
+        change = sum(entry["change"] for entry in unit["entries"])
+        closing = unit["opening"] + change - unit["lapsed"]
+        if (unit["change"], unit["closing"]) != (change, closing):
+            raise Rejected(f"the {unit['unit']} of the statement do not add up")
+    if shown != events.keys():
+        raise Rejected("events are proven that the statement does not show")
+
+
 def check_growth(old: Checkpoint, new: Checkpoint, raw: bytes) -> None:
     """That a file proves that the newer log begins with the older one."""
     fields = (("from", int), ("to", int), ("hashes", list))
@@ -265,7 +318,7 @@ def check_growth(old: Checkpoint, new: Checkpoint, raw: bytes) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description="Check events against a signed log, offline.")
-    parser.add_argument("bundle", type=Path)
+    parser.add_argument("file", type=Path)
     parser.add_argument("--key", action="append", required=True, metavar="NAME+ID+KEY")
     parser.add_argument("--checkpoint", type=Path, help="a later checkpoint")
     parser.add_argument("--consistency", type=Path, help="what proves that the log only grew")
@@ -274,7 +327,9 @@ def main(arguments: Sequence[str]) -> int:
         parser.error("--checkpoint and --consistency belong together")
     try:
         keys = [read_key(written) for written in asked.key]
-        old, events = check_bundle(asked.bundle.read_bytes(), keys)
+        raw = asked.file.read_bytes()
+        check = check_document if raw.endswith(b"\n") else check_bundle
+        old, events = check(raw, keys)
         print(f"{len(events)} events are in the log {old.origin} of {old.size} events.")
         if asked.checkpoint is not None:
             new = read_checkpoint(asked.checkpoint.read_bytes().decode(), keys)

@@ -185,8 +185,11 @@ def _footing(folder: DataFolder, service: str, stream: Stream, stack: ExitStack)
 
 def _ledger_settings(folder: DataFolder) -> LedgerSettings:
     settings = LedgerSettings(database_url=folder.database("ledger"), stream_url=folder.stream())
-    key_file = settings.log_key_file or folder.path / "log.key"
-    return settings.model_copy(update={"log_key_file": key_file})
+    files = {
+        "log_key_file": settings.log_key_file or folder.path / "log.key",
+        "document_key_file": settings.document_key_file or folder.path / "documents.key",
+    }
+    return settings.model_copy(update=files)
 
 
 def _rewards_settings(folder: DataFolder) -> RewardsSettings:

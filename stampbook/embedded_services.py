@@ -65,7 +65,7 @@ def ledger(site: Site, settings: LedgerSettings, programmes: Programmes) -> list
             producer=producer,
             keys=site.keys,
             rules=rules,
-            witnesses=settings.verifiers(),
+            seals=settings.seals(),
             time_zone=settings.time_zone,
         )
     ]

@@ -43,7 +43,7 @@ def _api(settings: LedgerSettings) -> FastAPI:
             producer=producer,
             keys=StoredKeys(footing.database, footing.clock, operator_key=settings.admin_key),
             rules=_rules(footing, settings),
-            witnesses=settings.verifiers(),
+            seals=settings.seals(),
             time_zone=settings.time_zone,
         )
         kept_open = stack.pop_all()

@@ -1,7 +1,5 @@
 """The ledger's HTTP door: everything under ``/v1`` that the ledger answers."""
 
-from collections.abc import Sequence
-
 from fastapi import APIRouter
 
 from services.ledger import (
@@ -24,11 +22,11 @@ from services.ledger import (
 from services.ledger.intake import Rules
 from services.ledger.keys import StoredKeys
 from services.ledger.reception import Reception
+from services.ledger.signing import NO_SEALS, Seals
 from services.ledger.store.outcomes import OUTCOMES_BELL
 from services.ledger.waiting import Bell, Outcomes
 from services.runtime.database import Database
 from services.runtime.eventlog import BELL
-from services.runtime.notes import Verifier
 from services.runtime.stream import Producer
 
 TITLE = "Stampbook ledger"
@@ -40,7 +38,7 @@ def routes(
     producer: Producer,
     keys: StoredKeys,
     rules: Rules,
-    witnesses: Sequence[Verifier] = (),
+    seals: Seals = NO_SEALS,
     time_zone: str = "UTC",
 ) -> APIRouter:
     """All doors of one process. What they are given stays the caller's to close."""
@@ -53,15 +51,17 @@ def routes(
         api_outcomes.routes(reception, keys, database),
         api_members.routes(database, rules.clock, keys),
         api_purchases.routes(database, rules.clock, keys),
-        api_reports.routes(database, rules.clock, keys),
+        api_reports.routes(database, rules.clock, keys, seals.signers),
         api_cards.routes(database, keys),
-        api_statements.routes(database, rules.clock, keys, time_zone=time_zone),
+        api_statements.routes(
+            database, rules.clock, keys, time_zone=time_zone, signers=seals.signers
+        ),
         api_events.routes(database, Bell(database, BELL), keys),
         api_dead_letters.routes(database, producer, keys),
         api_keys.routes(keys),
         api_verification.routes(database, keys),
         api_export.routes(database, keys),
-        api_checkpoints.routes(database, keys, witnesses),
+        api_checkpoints.routes(database, keys, seals),
         api_proofs.routes(database, keys),
     ):
         router.include_router(part)

@@ -1,7 +1,6 @@
 """The doors to checkpoints: what the log says of itself, and who vouches for it."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -9,10 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.ledger import witnesses
+from services.ledger.signing import Seals
 from services.ledger.views import proofs
 from services.runtime.auth import Keys, Role, authenticated
 from services.runtime.database import Database
-from services.runtime.notes import NAME, Verifier
+from services.runtime.notes import NAME
 from services.runtime.openapi import gives
 from services.runtime.problems import Problem
 from services.runtime.web import answer, body
@@ -33,7 +33,7 @@ _Witness = Annotated[
 ]
 
 
-def routes(database: Database, keys: Keys, known: Sequence[Verifier]) -> APIRouter:
+def routes(database: Database, keys: Keys, seals: Seals) -> APIRouter:
     """Every key may read; a witness is known by its signature, whatever key it comes with."""
     anyone = [Depends(authenticated(keys, *Role))]
     router = APIRouter(prefix="/v1", tags=["proofs"], dependencies=anyone)
@@ -58,9 +58,11 @@ def routes(database: Database, keys: Keys, known: Sequence[Verifier]) -> APIRout
 
     @router.get("/checkpoint/keys", responses=gives({200: ("The keys.", "answers/signing-keys")}))
     def get_checkpoint_keys() -> Response:
-        """The public keys that sign checkpoints, and those that did."""
+        """The public keys that sign checkpoints, those that did, and those that sign documents."""
+        documents = [str(signer.verifier) for signer in seals.signers]
         with database.read() as connection:
-            return answer({"items": proofs.keys(connection), "next": None})
+            found = {"items": proofs.keys(connection), "next": None, "documents": documents}
+        return answer(found)
 
     @router.post(
         "/checkpoint/cosignatures",
@@ -71,7 +73,7 @@ def routes(database: Database, keys: Keys, known: Sequence[Verifier]) -> APIRout
     async def post_cosignature(request: Request) -> Response:
         """A checkpoint of ours, with a line of a witness below it (C2SP tlog-cosignature)."""
         raw = await body(request, limit_bytes=_NOTE_BYTES_MAX, types=(_TEXT,))
-        await asyncio.to_thread(witnesses.keep, database, raw, known)
+        await asyncio.to_thread(witnesses.keep, database, raw, seals.witnesses)
         return Response(status_code=204)
 
     return router

@@ -1,6 +1,9 @@
 """The door to a member's statement of a month: as JSON, as CSV, or as a page fit for printing."""
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
@@ -11,10 +14,12 @@ from starlette.responses import Response
 
 from services.ledger.api_members import Unit
 from services.ledger.api_reports import KnownAt, Month
+from services.ledger.signing import SIGNED, signed
 from services.ledger.views import monthly, printed, story
 from services.runtime.auth import Keys, Principal, Role, authenticated
 from services.runtime.clock import Clock
-from services.runtime.database import Database
+from services.runtime.database import Connection, Database
+from services.runtime.notes import Signer
 from services.runtime.openapi import gives
 from services.runtime.problems import Problem, bad_parameter
 from services.runtime.web import PathId, answer
@@ -36,46 +41,78 @@ Zone = Annotated[
 _zones = cache(available_timezones)
 
 
-def routes(database: Database, clock: Clock, keys: Keys, *, time_zone: str) -> APIRouter:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which statement."""
+
+    member: PathId
+    month: Month
+    unit: Unit = None
+    time_zone: Zone = None  # None: the installation's
+    known_at: KnownAt = None
+
+
+Wanted = Annotated[Asked, Depends()]
+
+
+def routes(
+    database: Database,
+    clock: Clock,
+    keys: Keys,
+    *,
+    time_zone: str,
+    signers: Sequence[Signer] = (),
+) -> APIRouter:
     """Any key may ask, as for the balance."""
     router = APIRouter(prefix="/v1", tags=["points"])
     reader = Annotated[Principal, Depends(authenticated(keys, *Role))]
 
     @router.get("/members/{member}/statements/{month}", responses=_ANSWERS)
-    def get_statement(  # each is a part of the address
-        request: Request,
-        _: reader,
-        member: PathId,
-        month: Month,
-        unit: Unit = None,
-        time_zone: Zone = time_zone,
-        known_at: KnownAt = None,
-    ) -> Response:
+    def get_statement(request: Request, _: reader, asked: Wanted) -> Response:
         """A month: opening, entries, closing, what ends next; checked against the ledger."""
-        zone = _zone(time_zone or "UTC")
-        now = clock()
-        asked = monthly.Month.of(month, zone, known_at=min(known_at or now, now))
-        if asked.begins_at > asked.known_at:
-            raise bad_parameter("month", "not-begun", "the month has not begun")
-        try:
-            with database.read() as connection:
-                if not story.is_known(connection, member):
-                    raise Problem(404, "unknown-member", f"nothing was recorded of {member}")
-                units = monthly.statement(connection, member, asked, unit=unit)
-        except monthly.TooLong as error:
-            raise Problem(422, "statement-too-long", f"{error}; read the entries") from None
-        except monthly.SumsDiffer as error:
-            _LOG.exception("statement withheld", extra={"member": member, "month": month})
-            raise Problem(500, "sums-differ", "the statement does not add up") from error
-        return _shown(request, monthly.document(member, zone, asked, units))
+        with database.read() as connection:
+            return _shown(request, made(connection, asked, clock(), default_zone=time_zone))
+
+    @router.get("/members/{member}/statements/{month}/signed", responses=_SIGNED)
+    def get_signed(_: reader, asked: Wanted) -> Response:
+        """The same to be kept: signed, with what proves its entries, checkpoint and all."""
+        with database.read() as connection:
+            statement = made(connection, asked, clock(), default_zone=time_zone)
+            entries = [entry for unit in statement["units"] for entry in unit["entries"]]
+            positions = [entry["position"] for entry in entries]
+            return signed(connection, "statement", statement, positions, signers)
 
     return router
 
 
-_ANSWERS: dict[int | str, dict[str, Any]] = gives(
-    {200: ("The statement.", "answers/statement")},
-    {404: "unknown-member", 422: "statement-too-long", 500: "sums-differ"},
-)
+def made(
+    connection: Connection, asked: Asked, now: datetime, *, default_zone: str
+) -> dict[str, Any]:
+    """The statement.
+
+    Raises:
+        Problem: there is none, or it does not add up.
+    """
+    zone = _zone(asked.time_zone or default_zone)
+    month = monthly.Month.of(asked.month, zone, known_at=min(asked.known_at or now, now))
+    if month.begins_at > month.known_at:
+        raise bad_parameter("month", "not-begun", "the month has not begun")
+    if not story.is_known(connection, asked.member):
+        raise Problem(404, "unknown-member", f"nothing was recorded of {asked.member}")
+    try:
+        units = monthly.statement(connection, asked.member, month, unit=asked.unit)
+    except monthly.TooLong as error:
+        raise Problem(422, "statement-too-long", f"{error}; read the entries") from None
+    except monthly.SumsDiffer as error:
+        extra = {"member": asked.member, "month": asked.month}
+        _LOG.exception("statement withheld", extra=extra)
+        raise Problem(500, "sums-differ", "the statement does not add up") from error
+    return monthly.document(asked.member, zone, month, units)
+
+
+_REFUSALS = {404: "unknown-member", 422: "statement-too-long", 500: "sums-differ"}
+_ANSWERS = gives({200: ("The statement.", "answers/statement")}, _REFUSALS)
+_SIGNED = {**gives({}, {**_REFUSALS, 404: "unknown-member, not-signed"}), **SIGNED}
 _ANSWERS[200]["content"] |= {
     _CSV: {"schema": {"type": "string"}},
     _HTML: {"schema": {"type": "string"}},

@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic_settings import SettingsConfigDict
 
 from services.ledger.cache import CACHE_BYTES
+from services.ledger.signing import Seals
 from services.runtime.checkpoints import Notary, read_keys
 from services.runtime.notes import NAME, Verifier
 from services.runtime.settings import RuntimeSettings
@@ -79,7 +80,7 @@ class LedgerSettings(RuntimeSettings):
         default="stampbook.localhost/ledger",
         pattern=f"^{NAME.pattern}$",
         description="The name of the log on its checkpoints, for ever: the address under which it "
-        "is read, without `https://`.",
+        "is read, without `https://`. One of several shards adds its number.",
     )
     log_key_file: Path | None = Field(
         default=None,
@@ -91,6 +92,13 @@ class LedgerSettings(RuntimeSettings):
         default="",
         description="The public keys of witnesses whose signatures on checkpoints are kept, with "
         "spaces between.",
+    )
+
+    document_key_file: Path | None = Field(
+        default=None,
+        description="Where the private keys lie that sign statements and settlements; made on the "
+        "first start, for the API only to read. Empty: embedded `documents.key` in its folder, "
+        "otherwise they are not signed.",
     )
 
     @property
@@ -106,11 +114,24 @@ class LedgerSettings(RuntimeSettings):
         """
         if self.log_key_file is None:
             return None
-        return Notary(read_keys(self.log_key_file, self.log_origin))
+        return Notary(read_keys(self.log_key_file, self.origin))
 
-    def verifiers(self) -> list[Verifier]:
-        """The witnesses' keys."""
-        return [Verifier.parse(each) for each in self.witnesses.split()]
+    def seals(self) -> Seals:
+        """Who signs statements and settlements, if anybody, and which witnesses are known.
+
+        Raises:
+            Malformed: the file holds something else than keys for documents of this log.
+        """
+        path, name = self.document_key_file, f"{self.origin}/documents"
+        return Seals(
+            signers=[] if path is None else read_keys(path, name),
+            witnesses=[Verifier.parse(each) for each in self.witnesses.split()],
+        )
+
+    @property
+    def origin(self) -> str:
+        """The name of this shard's log."""
+        return self.log_origin if self.shards == 1 else f"{self.log_origin}/{self.shard}"
 
     @property
     def share(self) -> Share:

@@ -28,7 +28,7 @@ PUBLISHED = {
     line[66:]: line[:64] for line in (EXAMPLES_DIR / "SHA256SUMS").read_text("ascii").splitlines()
 }
 # What logs, topics, shops and auditors still hold.
-STAYS_FOR_EVER = ("commands/", "events/", "programme", "proof-bundle")
+STAYS_FOR_EVER = ("commands/", "events/", "programme", "proof-bundle", "signed-")
 EVENTS = [name for name in EXAMPLES if name.startswith("events/")]
 BEFORE_IT_ALL = datetime(2016, 12, 30, tzinfo=UTC)
 RULES = intake.Rules(is_accepted_currency=lambda _: True, clock=lambda: datetime.now(UTC))

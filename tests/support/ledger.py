@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ from services.ledger.api import TITLE, routes
 from services.ledger.consumer import Writer
 from services.ledger.intake import Rules, command
 from services.ledger.keys import StoredKeys
+from services.ledger.signing import NO_SEALS, Seals
 from services.runtime.auth import Role
 from services.runtime.checkpoints import Notary
 from services.runtime.clock import rfc3339, utc_now
@@ -24,7 +25,6 @@ from services.runtime.contracts import Contract
 from services.runtime.database import Database
 from services.runtime.footing import Footing
 from services.runtime.health import Health
-from services.runtime.notes import Verifier
 from services.runtime.ownership import Ownership
 from services.runtime.stream import Producer, Stream, open_stream
 from services.runtime.web import application
@@ -45,10 +45,10 @@ class Ledger:
         producer: Producer,
         *,
         notary: Notary | None = None,
-        witnesses: Sequence[Verifier] = (),
+        seals: Seals = NO_SEALS,
     ) -> None:
         self.notary = notary
-        self.witnesses = witnesses
+        self.seals = seals
         self.database = database
         self.stream = stream
         self.producer = producer
@@ -70,7 +70,7 @@ class Ledger:
             producer=self.producer,
             keys=self.keys,
             rules=self.rules,
-            witnesses=self.witnesses,
+            seals=self.seals,
         )
         return application(TITLE, "0", [router], health=Health())
 
@@ -259,13 +259,13 @@ def idle(
     folder: Path,
     *,
     notary: Notary | None = None,
-    witnesses: Sequence[Verifier] = (),
+    seals: Seals = NO_SEALS,
 ) -> Iterator[Ledger]:
     """A ledger whose writer is away."""
     with closing(open_stream(f"sqlite://{folder / 'stream.db'}", partitions=3)) as stream:
         stream.ensure_topics()
         with closing(stream.producer()) as producer:
-            yield Ledger(database, stream, producer, notary=notary, witnesses=witnesses)
+            yield Ledger(database, stream, producer, notary=notary, seals=seals)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from services.runtime.database import Connection
 from services.runtime.merkle import HASH_BYTES, consistency, inclusion
 from services.runtime.notes import Note
 
+_EVENTS_AT = "SELECT position, event FROM events WHERE position IN :keys"
 BUNDLE = "stampbook.proof-bundle.v1"
 
 
@@ -111,6 +112,11 @@ def bundle(connection: Connection, events: Iterable[bytes]) -> dict[str, Any] | 
         if position <= size
     ]
     return {"format": BUNDLE, "checkpoint": str(note), "events": proven}
+
+
+def events_at(connection: Connection, positions: Sequence[int]) -> list[bytes]:
+    """The events at these positions, in the order of the log."""
+    return [bytes(event) for _, event in sorted(connection.pick(_EVENTS_AT, positions))]
 
 
 def tile(connection: Connection, level: int, number: int, width: int) -> bytes | None:

@@ -47,6 +47,8 @@ OPERATIONS = [
     ("DELETE", "/v1/keys/{key_id}"),
     ("GET", "/v1/verification"),
     ("GET", "/v1/export"),
+    ("GET", "/v1/members/{member}/statements/{month}/signed"),
+    ("GET", "/v1/settlements/{month}/signed"),
     ("GET", "/v1/checkpoint"),
     ("GET", "/v1/checkpoint/keys"),
     ("POST", "/v1/checkpoint/cosignatures"),

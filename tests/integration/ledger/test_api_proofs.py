@@ -12,19 +12,25 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from services.ledger.signing import Seals
 from services.runtime.auth import Role
 from services.runtime.checkpoints import Checkpoint, Notary
+from services.runtime.clock import rfc3339
+from services.runtime.contracts import Contract
 from services.runtime.database import Database
-from services.runtime.notes import Note, Signature, Signer, Verifier
+from services.runtime.notes import Note, Signature, Signer, Verifier, signed
 from tests.support import rfc6962
+from tests.support.asyncs import soon
 from tests.support.ledger import Door, Ledger, answered, idle, refused
 from tests.support.offline import offline
 
 ORIGIN = "log.example/ledger"
 SIGNER, LATER = Signer(ORIGIN, bytes(32)), Signer(ORIGIN, bytes([1]) * 32)
 WITNESS_KEY = Ed25519PrivateKey.from_private_bytes(bytes([7]) * 32)
+DOCUMENTS = Signer(f"{ORIGIN}/documents", bytes([9]) * 32)
 WITNESS = Verifier("witness.example/w1", 4, WITNESS_KEY.public_key().public_bytes_raw())
 KEYS = [offline().read_key(str(key)) for key in (SIGNER.verifier, LATER.verifier)]
+SEALS = Seals(signers=[DOCUMENTS], witnesses=[WITNESS])
 Rejected: type[Exception] = offline().Rejected
 NO_PROOF: list[tuple[str, dict[str, Any], str, str]] = [
     ("/proofs/inclusion", {}, "position", "missing"),
@@ -48,7 +54,7 @@ NO_PROOF: list[tuple[str, dict[str, Any], str, str]] = [
 @pytest.fixture
 def ledger(database: Database, tmp_path: Path) -> Iterator[Ledger]:
     """One whose checkpoints are signed, and that knows a witness."""
-    signing = idle(database, tmp_path, notary=Notary([SIGNER]), witnesses=[WITNESS])
+    signing = idle(database, tmp_path, notary=Notary([SIGNER]), seals=SEALS)
     with signing as ledger, ledger.deciding():
         yield ledger
 
@@ -310,6 +316,7 @@ async def test_keys_that_signed_are_told(ledger: Ledger) -> None:
     found = answered(await ledger.door().http.get("/v1/checkpoint/keys"), "answers/signing-keys")
 
     assert found["items"] == [{"key": str(SIGNER.verifier), "first_size": 0, "is_signing": True}]
+    assert found["documents"] == [str(DOCUMENTS.verifier)]
 
 
 async def test_without_a_key_there_are_proofs_and_no_checkpoint(
@@ -324,3 +331,91 @@ async def test_without_a_key_there_are_proofs_and_no_checkpoint(
         assert [b64decode(each) for each in proof["hashes"]] == rfc6962.path(0, events)
         for path in ("/checkpoint", "/proofs/events"):
             refused(await door.http.get(f"/v1{path}"), 404, "no-checkpoint")
+
+
+async def a_statement(ledger: Ledger, month: str) -> bytes:
+    """Of a member who has bought, earned and spent."""
+    door = ledger.door()
+    await recorded(door, 2)
+    ledger.award(100, purchase="p-0", earned_at=f"{month}-01T00:00:00Z")
+    await soon(
+        lambda: door.http.get("/v1/members/1130/balances"),
+        lambda answer: answer.is_success and answer.json()["balances"] != [],
+    )
+    await door.redeem("s-1", 30)
+    return await file(door, f"/members/1130/statements/{month}/signed")
+
+
+async def test_a_statement_of_yesterday_holds_today_until_a_byte_is_changed(
+    ledger: Ledger,
+) -> None:
+    month = rfc3339(ledger.clock())[:7]
+    kept = await a_statement(ledger, month)
+    keys = [*KEYS, offline().read_key(str(DOCUMENTS.verifier))]
+    size = offline().check_document(kept, keys)[0].size
+    await recorded(ledger.door(), 2, "later")
+    today = await file(ledger.door(), "/checkpoint")
+    growth = await file(ledger.door(), "/proofs/consistency", **{"from": size})
+
+    old, events = offline().check_document(kept, keys)
+
+    offline().check_growth(old, offline().read_checkpoint(today.decode(), keys), growth)
+    line = json.loads(kept.partition(b"\n")[0])
+    assert Contract.of("signed-statement").errors(line) == []
+    assert [event["position"] for event in events] == [
+        entry["position"] for entry in line["statement"]["units"][0]["entries"]
+    ]
+    assert line["statement"]["units"][0]["closing"] == 70
+    for place in range(len(kept)):
+        changed = bytearray(kept)
+        changed[place] ^= 1 << place % 8
+        with pytest.raises((Rejected, UnicodeDecodeError)):
+            offline().check_document(bytes(changed), keys)
+            pytest.fail(f"byte {place}")
+
+
+async def test_a_signed_statement_has_to_agree_with_the_events(ledger: Ledger) -> None:
+    month = rfc3339(ledger.clock())[:7]
+    kept = await a_statement(ledger, month)
+    keys = [*KEYS, offline().read_key(str(DOCUMENTS.verifier))]
+
+    for before, after in (
+        (b'"change":100', b'"change":900'),
+        (b'"closing":70', b'"closing":71'),
+        (b'"points":30', b'"points":31'),
+        (b'"member":"1130"', b'"member":"1131"'),
+        (b'"merchant":"grocer"', b'"merchant":"baker"'),
+    ):
+        text = kept.partition(b"\n\n")[0].replace(before, after, 1) + b"\n"
+        assert text[:-1] not in kept
+        resigned = str(signed(text.decode(), [DOCUMENTS])).encode()
+        with pytest.raises(Rejected):
+            offline().check_document(resigned, keys)
+    same = kept.partition(b"\n\n")[0].decode() + "\n"
+    with pytest.raises(Rejected, match="is signed by"):
+        offline().check_document(str(signed(same, [SIGNER])).encode(), keys)
+
+
+async def test_a_settlement_is_signed_with_the_checkpoint_beside_it(ledger: Ledger) -> None:
+    await recorded(ledger.door(), 1)
+    month = rfc3339(ledger.clock())[:7]
+    keys = [*KEYS, offline().read_key(str(DOCUMENTS.verifier))]
+
+    kept = await file(ledger.door(), f"/settlements/{month}/signed")
+
+    checkpoint, events = offline().check_document(kept, keys)
+    line = json.loads(kept.partition(b"\n")[0])
+    assert Contract.of("signed-settlement").errors(line) == []
+    assert (checkpoint.size, events) == (1, [])
+    assert line["settlement"]["month"] == month
+
+
+async def test_without_a_key_for_documents_none_is_signed(
+    database: Database, tmp_path: Path
+) -> None:
+    with idle(database, tmp_path, notary=Notary([SIGNER])) as ledger, ledger.deciding():
+        await recorded(ledger.door(), 1)
+        month = rfc3339(ledger.clock())[:7]
+
+        for path in (f"members/1130/statements/{month}", f"settlements/{month}"):
+            refused(await ledger.door().http.get(f"/v1/{path}/signed"), 404, "not-signed")

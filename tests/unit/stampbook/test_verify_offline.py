@@ -120,10 +120,10 @@ def test_a_checkpoint_needs_the_logs_own_signature() -> None:
         (TEXT, "no signed note"),
         (f"{TEXT}\n", "no signed note"),
         (f"{TEXT}\nhello\n", "no signature line"),
-        (str(Note(TEXT, (SIGNER.sign(TEXT + "x\n"),))), "not over this"),
+        (str(Note(TEXT, (SIGNER.sign(TEXT + "x\n"),))), "not over this text"),
         (str(Note(TEXT, (Signer("other.example", bytes(32)).sign(TEXT),))), "not named"),
         (str(Note(TEXT, (SIGNER.sign(TEXT), Signer("w", bytes(32)).sign(TEXT)))), "not named"),
-        (str(Note("a\nb\n", (SIGNER.sign("a\nb\n"),))), "another log"),
+        (str(Note("a\nb\n", (SIGNER.sign("a\nb\n"),))), "signed by"),
         (
             str(Note(f"{SIGNER.name}\nb\n", (SIGNER.sign(f"{SIGNER.name}\nb\n"),))),
             "not origin, size and root",
