@@ -28,8 +28,10 @@ from services.rewards.settings import RewardsSettings
 from services.runtime.clock import utc_now
 from services.runtime.footing import Footing, watch
 from services.runtime.health import Health
+from services.runtime.notes import Malformed
 from stampbook.crew import Crew
 from stampbook.currencies import AcceptedCurrencies
+from stampbook.failures import Failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +50,13 @@ def ledger(site: Site, settings: LedgerSettings, programmes: Programmes) -> list
     footing = site.footing
     accepts = settings.accepts if settings.currencies else AcceptedCurrencies(programmes.currencies)
     rules = Rules(is_accepted_currency=accepts, clock=utc_now)
-    writer = Writer(
-        footing, rules=rules, batch_size_max=settings.batch_size_max, notary=settings.notary()
-    )
+    try:
+        notary, seals = settings.notary(), settings.seals()
+    except Malformed as error:
+        raise Failure(
+            f"{error}\nPut the right file back, or move it away: then a new key is made."
+        ) from None
+    writer = Writer(footing, rules=rules, batch_size_max=settings.batch_size_max, notary=notary)
     relay = ledger_relay(footing)
     site.crew.hire("ledger-writer", writer.run)
     site.crew.hire("ledger-relay", relay.run)
@@ -65,7 +71,7 @@ def ledger(site: Site, settings: LedgerSettings, programmes: Programmes) -> list
             producer=producer,
             keys=site.keys,
             rules=rules,
-            seals=settings.seals(),
+            seals=seals,
             time_zone=settings.time_zone,
         )
     ]

@@ -24,6 +24,7 @@ from tests.bench import (
     growth,
     redemption,
     takeover,
+    tree,
     writer,
 )
 from tests.bench.figures import Figure, as_json, machine
@@ -77,6 +78,11 @@ def _account() -> list[Figure]:
         return account.measure(stack)
 
 
+def _tree() -> list[Figure]:
+    with Stack.start() as stack:
+        return tree.measure(stack)
+
+
 def _archive() -> list[Figure]:
     with Stack.start() as stack:
         return archive.measure(stack)
@@ -107,6 +113,7 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
     "growth": _growth,
     "takeover": _takeover,
     "archive": _archive,
+    "tree": _tree,
     "redemption": _on_full(redemption.measure),
     "end-to-end": _on_full(end_to_end.measure),
     "embedded": _embedded,

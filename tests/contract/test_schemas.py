@@ -191,7 +191,7 @@ def test_both_validators_blame_the_same_fields(found: tuple[str, Any]) -> None:
     pointers = {error["pointer"] for error in Contract.of(contract).errors(document)}
 
     theirs = blamed(reference_to(contract), document)
-    if contract == "answers/why":  # either of two sums may be blamed
+    if contract in ("answers/why", "answers/purchase-points"):  # either of two sums may be blamed
         assert bool(pointers) == bool(theirs)
     else:
         assert pointers == theirs

@@ -52,6 +52,20 @@ def test_names_every_fault_of_a_programme_with_its_line(tmp_path: Path) -> None:
     assert "/rules/base/earn/bonus" in done.stderr
 
 
+def test_keeps_its_signing_keys_to_itself_and_takes_no_others(tmp_path: Path) -> None:
+    with running_embedded() as running:
+        folder = running.processes[ROLE].folder / "data"
+        modes = [(folder / name).stat().st_mode & 0o777 for name in ("log.key", "documents.key")]
+    (tmp_path / "log.key").write_text("hello\n")
+
+    done = stampbook("up", "--data", tmp_path, "--port", "0", environment={})
+
+    assert modes == [0o600, 0o600]
+    assert done.returncode == 1
+    assert "a private key begins with PRIVATE+KEY+" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_announces_itself_and_stops_when_asked(tmp_path: Path) -> None:
     with subprocess.Popen(
         (sys.executable, "-m", "stampbook", "up", "--port", "0", "--json"),
