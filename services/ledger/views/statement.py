@@ -108,7 +108,7 @@ def entry(recorded: Recorded) -> dict[str, object]:
 def _lot(recorded: Recorded, left: dict[str, int], *, at: datetime) -> dict[str, object]:
     earned = recorded.event
     assert isinstance(earned, PointsEarned)
-    points_left = left[earned.lot]
+    points_left = left.get(earned.lot, 0)  # of some that nothing was left of, nothing is known
     has_ended = earned.expires_at is not None and earned.expires_at <= at
     return {
         "lot": earned.lot,

@@ -25,6 +25,10 @@ ORDER BY version LIMIT :limit
 """
 
 
+_NEWEST = "SELECT coalesce(max(version), 0) FROM events WHERE stream = :stream"
+_AT_VERSION = "SELECT event FROM events WHERE stream = :stream AND version = :version"
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """When something was to be true, and when it was to be known."""
@@ -58,6 +62,26 @@ _times = msgspec.json.Decoder(_Times).decode
 def movements(event: Event) -> list[Posting]:
     """What an event moves on the member's side."""
     return [posting for posting in postings(event) if posting.account in _OF_THE_MEMBER]
+
+
+def newest(connection: Connection, member: str) -> int:
+    """How many events the member's story has."""
+    [(version,)] = connection.rows(_NEWEST, {"stream": stream_of(member)})
+    return int(version)
+
+
+def recorded_until(connection: Connection, member: str, until: datetime, *, newest: int) -> int:
+    """How many of them had been recorded by an instant: both grow together."""
+    low, high = 0, newest
+    while low < high:
+        middle = (low + high + 1) // 2
+        params = {"stream": stream_of(member), "version": middle}
+        [(event,)] = connection.rows(_AT_VERSION, params)
+        if _times(event).recordedat <= until:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def is_known(connection: Connection, member: str) -> bool:

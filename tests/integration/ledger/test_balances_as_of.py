@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+import pytest
+from hypothesis import HealthCheck, example, given, settings
 
-from services.ledger.views import statement
+from services.ledger.views import past, statement
 from services.ledger.views.balances import balances
 from services.ledger.views.story import Moment
 from services.runtime.clock import parse_rfc3339
@@ -104,12 +107,39 @@ def shown_balance(database: Database, moment: Moment, *, now: datetime) -> int:
     return sum(int(str(line["available"])) for line in lines)
 
 
+@contextmanager
+def reading(*, is_backward: bool) -> Iterator[None]:
+    """Stories are read from where they are certain, whatever that costs; or from the beginning."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(past, "LONG", 0 if is_backward else 1_000)
+        patch.setattr(past, "UNDOING", 0)
+        patch.setattr(past, "_CLOCK_SET_BACK_MAX", timedelta(0))
+        yield
+
+
+@pytest.mark.parametrize("is_backward", [False, True])
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(STEPS, MOMENTS)
+@given(steps=STEPS, moments=MOMENTS)
+@example(
+    steps=[
+        ("award", 50, -3, 400, "grocer"),
+        ("wait", 48, False),
+        ("redeem", 50, "grocer"),
+        ("award", 5, -1, 400, "baker"),
+        ("take back", 7, 1, -200),
+        ("wait", 48, False),
+    ],
+    moments=[
+        (timedelta(hours=24), timedelta(hours=24)),
+        (timedelta(hours=24), timedelta(hours=90)),
+    ],
+)
 def test_balance_and_lots_are_what_was_true_then_as_far_as_was_known(
-    steps: list[tuple[Any, ...]], moments: list[tuple[timedelta, timedelta]]
+    is_backward: bool,  # noqa: FBT001 - where the reading begins
+    steps: list[tuple[Any, ...]],
+    moments: list[tuple[timedelta, timedelta]],
 ) -> None:
-    with told(steps) as desk:
+    with told(steps) as desk, reading(is_backward=is_backward):
         database, now = desk.database, desk.now
 
         for at, known_at in [*((START + a, START + b) for a, b in moments), (now, now)]:
