@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,10 +59,11 @@ def _work(
 ) -> dict[str, Any]:
     from services.ledger import rebuild as rebuilding  # noqa: PLC0415  # others start faster without
     from services.ledger.replay import Inconsistent  # noqa: PLC0415
+    from services.runtime.clock import utc_now  # noqa: PLC0415
 
     if view not in rebuilding.VIEWS:
         raise Misused(f"There is no view {view}; there are {', '.join(rebuilding.VIEWS)}.")
-    work = rebuilding.switch if switch else rebuilding.compare
+    work = partial(rebuilding.switch, now=utc_now()) if switch else rebuilding.compare
     try:
         with DataFolder(folder).held() if folder else nullcontext():
             return shown(work(database, view, progress=tick))

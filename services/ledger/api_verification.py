@@ -12,6 +12,7 @@ from services.ledger.rebuild import VIEWS, Comparison, compare, switch
 from services.ledger.replay import Inconsistent
 from services.ledger.verify import Verdict, verify
 from services.runtime.auth import Keys, Role, authenticated
+from services.runtime.clock import utc_now
 from services.runtime.database import Database
 from services.runtime.openapi import gives
 from services.runtime.problems import Problem
@@ -66,7 +67,7 @@ def _compared(database: Database, view: str, progress: Progress) -> Comparison |
 
 def _switched(database: Database, view: str, progress: Progress) -> Comparison | Verdict:
     try:
-        return switch(database, view, progress=progress)
+        return switch(database, view, now=utc_now(), progress=progress)
     except (Inconsistent, ValueError) as error:
         return _damaged(error)
 

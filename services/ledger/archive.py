@@ -14,7 +14,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from services.ledger import history
-from services.ledger.cache import WRITER
+from services.ledger.cache import RESTORER, WRITER
 from services.ledger.replay import Replay, Told
 from services.runtime.clock import NEVER_US
 from services.runtime.database import Connection, Database
@@ -36,7 +36,6 @@ BESIDE: Final[Mapping[str, str]] = {
 
 OF_THE_INSTALLATION: Final = frozenset({"owners", "schema_versions"})
 
-_RESTORER = "restore"
 _ROWS_PER_PAGE = 2_000
 _NAMESPACE = UUID("5d0b9f39-3c85-5f5c-9c2c-5c0d6c3b7a55")
 _EVENTS = """
@@ -129,11 +128,11 @@ class Restorer:
             head = self._log.head(connection)
             [(commands,)] = connection.rows("SELECT count(*) FROM outcomes")
             owner = connection.row("SELECT owner FROM owners WHERE name = :name", {"name": WRITER})
-            is_ours = owner is not None and owner[0] == _RESTORER
+            is_ours = owner is not None and owner[0] == RESTORER
             if not is_ours and (head.position or commands):
                 raise NotEmpty(f"the database holds a ledger of {head.position} events")
             connection.execute("DELETE FROM owners WHERE name = :name", {"name": WRITER})
-            connection.execute(_HOLD, {"name": WRITER, "owner": _RESTORER, "never": NEVER_US})
+            connection.execute(_HOLD, {"name": WRITER, "owner": RESTORER, "never": NEVER_US})
         return head
 
     def append(self, head: Head, raws: Sequence[bytes]) -> Head:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from services.ledger.store.outcomes import Account
 
 WRITER = "ledger.writer"  # the name that whoever decides for a shard owns
+RESTORER = "restore"  # who owns it until a log is restored
 CACHE_BYTES = 128 << 20
 _ACCOUNT_BYTES = 800  # with its name's object, its place in the dict, and what it owes in two units
 _UNIT_BYTES = 150

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from services.ledger import history
-from services.ledger.cache import WRITER
+from services.ledger.cache import RESTORER, WRITER
 from services.ledger.comparison import Beside, Difference
 from services.ledger.replay import TABLES, WITHOUT_CONSEQUENCE, Replay, Told
+from services.runtime.clock import micros
 from services.runtime.database import Connection, Database
 from services.runtime.eventlog import EventLog
 
@@ -24,10 +26,17 @@ _PAGE = """
 SELECT event FROM events WHERE position > :after AND position <= :until AND type <> :nothing
 ORDER BY position
 """
-# Whoever appends waits for this transaction, or gives up and tries again.
-_HOLD = "UPDATE log_head SET position = position"
-# A living writer remembers what the tables said; after a new epoch it reads them anew.
-_FENCE = "UPDATE owners SET epoch = epoch + 1, lease_until = 0 WHERE name = :name"
+# Every writer is fenced before, and takes over only when the switch is committed or given up: it
+# remembers what the tables said. Should the process be killed meanwhile, the lease ends by itself.
+_OWNER = "rebuild"
+_LEASE = timedelta(hours=1)
+_FENCE = """
+INSERT INTO owners (name, epoch, owner, lease_until) VALUES (:name, 1, :owner, :until)
+ON CONFLICT (name) DO UPDATE
+SET epoch = owners.epoch + 1, owner = excluded.owner, lease_until = excluded.lease_until
+WHERE owners.owner <> :restorer
+"""
+_LET_IN = "UPDATE owners SET lease_until = 0 WHERE name = :name AND owner = :owner"
 
 Progress = Callable[[int, int], None]
 
@@ -66,22 +75,31 @@ def compare_all(
         return [_compare(tables, view, end) for view in views]
 
 
-def switch(database: Database, view: str, *, progress: Progress) -> Comparison:
+def switch(database: Database, view: str, *, now: datetime, progress: Progress) -> Comparison:
     """Rebuild a view, and put every row that differs in its place, in one transaction.
 
-    Who appends waits meanwhile, and then forgets what it remembers.
+    No writer records meanwhile; afterwards it reads anew what it had remembered.
 
     Raises:
         Inconsistent: as for `compare`; nothing was changed.
         ValueError: likewise.
     """
+    owner = {"name": WRITER, "owner": _OWNER}
     with database.write() as connection:
-        connection.execute(_HOLD)
-        tables, end = _rebuild(connection, EventLog(database), progress)
-        found = _compare(tables, view, end)
-        for name in VIEWS[view]:
-            tables[name].put_right()
-        connection.execute(_FENCE, {"name": WRITER})
+        until = micros(now + _LEASE)
+        if not connection.execute(_FENCE, {**owner, "until": until, "restorer": RESTORER}):
+            raise ValueError("the log is not restored yet: run `restore` again")
+    try:
+        with database.write() as connection:
+            connection.execute(_LET_IN, owner)  # with all the rest, when this is committed
+            tables, end = _rebuild(connection, EventLog(database), progress)
+            found = _compare(tables, view, end)
+            for name in VIEWS[view]:
+                tables[name].put_right()
+    except BaseException:
+        with database.write() as connection:
+            connection.execute(_LET_IN, owner)
+        raise
     return replace(found, is_switched=True)
 
 

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from services.ledger.archive import BESIDE, OF_THE_INSTALLATION
 from services.ledger.cache import WRITER
 from services.ledger.publisher import relay
+from services.ledger.rebuild import switch
 from services.ledger.replay import TABLES
 from services.ledger.verify import verify
 from services.runtime.clock import utc_now
@@ -198,6 +199,8 @@ def test_a_damaged_or_missing_file_is_named_and_the_rest_goes_on_later(
     damaged = failed("restore", exported, "--database", other_url)
     with closing(open_database(other_url)) as database:
         Desk(database)  # no writer may start on half a ledger
+        with pytest.raises(ValueError, match="not restored yet"):
+            switch(database, "balances", now=utc_now(), progress=lambda *_: None)
         assert Desk(database).footing.ownership.acquire(WRITER) is None
 
     (exported / file).write_bytes(sound)

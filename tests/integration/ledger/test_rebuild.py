@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ from services.ledger.consumer import NAME as WRITER
 from services.ledger.rebuild import VIEWS, Comparison, compare, compare_all, switch
 from services.ledger.replay import TABLES, Inconsistent
 from services.ledger.verify import verify
+from services.runtime.clock import utc_now
 from services.runtime.database import Database, Row
 from services.runtime.ownership import Fenced
 from tests.support.desk import Desk
+from tests.support.eventually import eventually
 from tests.support.story import STEPS, told
 
 
@@ -93,7 +96,7 @@ def test_a_damaged_view_is_put_right(desk: Desk, view: str, damage: str) -> None
     change(desk.database, damage)
     assert rebuilt(desk.database, view).differences
 
-    found = switch(desk.database, view, progress=lambda *_: None)
+    found = switch(desk.database, view, now=utc_now(), progress=lambda *_: None)
 
     assert found.is_switched
     assert everything(desk.database) == before
@@ -103,7 +106,7 @@ def test_a_damaged_view_is_put_right(desk: Desk, view: str, damage: str) -> None
 def test_only_the_view_that_was_asked_for_is_put_right(desk: Desk) -> None:
     change(desk.database, "DELETE FROM purchase_returns")
 
-    switch(desk.database, "balances", progress=lambda *_: None)
+    switch(desk.database, "balances", now=utc_now(), progress=lambda *_: None)
 
     assert everything(desk.database)["purchase_returns"] == []
 
@@ -112,10 +115,40 @@ def test_a_writer_that_remembers_the_old_view_commits_nothing_more(desk: Desk) -
     term = desk.footing.ownership.acquire(WRITER)
     assert term is not None
 
-    switch(desk.database, "balances", progress=lambda *_: None)
+    switch(desk.database, "balances", now=utc_now(), progress=lambda *_: None)
 
     with pytest.raises(Fenced):
         desk.footing.ownership.renew(term)
+
+
+def test_what_is_recorded_meanwhile_does_no_harm(desk: Desk) -> None:
+    def progress(_: int, __: int) -> None:
+        desk.send(desk.purchase("p-8"), desk.award(8, purchase="p-8"), desk.redemption("s-8", 3))
+
+    found = compare_all(desk.database, VIEWS, progress=progress)
+
+    assert [one.differences for one in found] == [0] * len(VIEWS)
+    assert found[0].events < len(desk.events())
+    assert rebuilt(desk.database).differences == 0
+
+
+def test_who_records_waits_for_the_switch(desk: Desk) -> None:
+    count = len(desk.events())
+    writing = threading.Thread(target=desk.send, args=(desk.purchase("p-8"),))
+    seen: list[int] = []
+
+    def progress(_: int, __: int) -> None:
+        writing.start()
+        writing.join(timeout=0.3)  # it ought not to end
+        seen.append(len(desk.events()))
+
+    change(desk.database, "UPDATE lots SET points_left = 1 WHERE purchase = 'p-2'")
+    switch(desk.database, "balances", now=utc_now(), progress=progress)
+    writing.join(timeout=30)
+
+    assert seen == [count]
+    eventually(lambda: len(desk.events()) == count + 1)
+    assert rebuilt(desk.database).differences == 0
 
 
 def test_a_log_that_contradicts_itself_is_not_followed(desk: Desk) -> None:
