@@ -126,6 +126,27 @@ def test_the_restored_ledger_knows_what_was_sent_and_goes_on(
     assert verify(restored, progress=lambda *_: None).ok
 
 
+def test_the_restored_ledger_knows_whose_is_what(
+    desk: Desk, database_url: str, other_url: str, tmp_path: Path
+) -> None:
+    desk.send(desk.command("claim", "p-3/a", {"member": "1130"}))
+    desk.send(desk.command("card", "4711/a", {"member": "1130", "blocked": True}))
+
+    run("export", tmp_path / "all", "--database", database_url)
+    run("restore", tmp_path / "all", "--database", other_url)
+
+    with closing(open_database(other_url)) as restored:
+        with desk.database.read() as before, restored.read() as after:
+            was, is_ = contents(before), contents(after)
+        again = Desk(restored)
+        again.send(again.command("claim", "p-3/b", {"member": "27"}))
+        again.send(again.command("card", "4711/b", {"member": "1130", "blocked": False}))
+        outcomes = again.outcome("claim", "p-3/b"), again.outcome("card", "4711/b")
+    assert (is_["claims"], is_["cards"]) == (was["claims"], was["cards"])
+    assert (len(was["claims"]), len(was["cards"])) == (1, 1)
+    assert [found and found.code for found in outcomes] == ["already-claimed", "card-blocked"]
+
+
 def test_a_log_stays_the_shard_that_it_was(restored: Database) -> None:
     with restored.write() as connection:
         claim(connection, Share(0, 1))

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from random import Random
 
 import pytest
 
-from services.ledger.domain.events import ReturnRecorded
+from services.ledger.domain.events import PurchaseClaimed, ReturnRecorded
+from services.ledger.rebuild import compare, switch
 from services.ledger.verify import verify
 from services.runtime.database import Database
 from services.runtime.stream import Message
@@ -145,6 +147,29 @@ def test_who_has_what_is_what_a_model_says(database: Database, seed: int) -> Non
     }
     assert returned == model.returned_by
     assert desk.letters() == []
+    assert verify(database, progress=lambda *_: None).ok
+
+
+def test_who_has_what_is_rebuilt_from_the_log(database: Database) -> None:
+    desk = Desk(database)
+    sent = sorted(history(desk, Random(0)), key=lambda each: each[0] != "purchase")
+    desk.send(*(message for _, _, message, _ in sent))
+    events = [recorded.event for recorded in desk.events()]
+    claimed = next(event.purchase for event in events if isinstance(event, PurchaseClaimed))
+    late = desk.command("claim", f"{claimed}/late", {"member": "late"})
+    with database.write() as connection:
+        assert connection.execute("DELETE FROM claims")
+        assert connection.execute("UPDATE cards SET member = 'thief', blocked_position = NULL")
+
+    damaged = switch(database, "belongings", progress=lambda *_: None)
+    rebuilt = compare(database, "belongings", progress=lambda *_: None)
+    desk.now += timedelta(minutes=1)  # the lease of the epoch that switching ended
+    desk.send(late)
+
+    assert damaged.differences > 0
+    assert rebuilt.differences == 0
+    assert rebuilt.rows > 0
+    assert code_of(desk, "claim", f"{claimed}/late") == "already-claimed"
     assert verify(database, progress=lambda *_: None).ok
 
 
