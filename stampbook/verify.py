@@ -17,7 +17,7 @@ def verify(
     data: Data = None,
     database: DatabaseUrl = None,
 ) -> int:
-    """Read the whole log again: positions, hashes, double entry, lots against balances.
+    """Read the whole log again: positions, hashes, signatures, double entry, lots against balances.
 
     Ends with 0 if all is well, with 1 at the first bad position, which it names.
     """

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -391,6 +392,11 @@ async def test_a_signed_statement_has_to_agree_with_the_events(ledger: Ledger) -
         resigned = str(signed(text.decode(), [DOCUMENTS])).encode()
         with pytest.raises(Rejected):
             offline().check_document(resigned, keys)
+    line = json.loads(kept.partition(b"\n")[0])
+    line["statement"]["units"] = []
+    shorter = msgspec.json.encode(line, order="sorted").decode() + "\n"
+    with pytest.raises(Rejected, match="does not show"):
+        offline().check_document(str(signed(shorter, [DOCUMENTS])).encode(), keys)
     same = kept.partition(b"\n\n")[0].decode() + "\n"
     with pytest.raises(Rejected, match="is signed by"):
         offline().check_document(str(signed(same, [SIGNER])).encode(), keys)

@@ -161,7 +161,7 @@ def test_a_shortened_log_is_found_by_what_was_signed(desk: Desk) -> None:
 
 def test_events_that_nobody_has_signed_are_found(desk: Desk) -> None:
     silent = Desk(desk.database, name="writer-1")
-    silent.send(silent.purchase("p-3"))
+    silent.send(silent.purchase("p-3"), silent.purchase("p-4"))
 
     assert found(desk.database) == (False, 4, "signature")
 
