@@ -161,7 +161,7 @@ def test_who_has_what_is_rebuilt_from_the_log(database: Database) -> None:
         assert connection.execute("DELETE FROM claims")
         assert connection.execute("UPDATE cards SET member = 'thief', blocked_position = NULL")
 
-    damaged = switch(database, "belongings", progress=lambda *_: None)
+    damaged = switch(database, "belongings", now=desk.now, progress=lambda *_: None)
     rebuilt = compare(database, "belongings", progress=lambda *_: None)
     desk.now += timedelta(minutes=1)  # the lease of the epoch that switching ended
     desk.send(late)
