@@ -17,12 +17,13 @@ import typer
 
 from stampbook.archive import Archive, Beside, Manifest, NewFile, Segment
 from stampbook.client import Client
-from stampbook.failures import Failure
+from stampbook.failures import Failure, Misused
 from stampbook.reading import Data, DatabaseUrl, Tick, bar, ledger
 from stampbook.session import Session, connected
 
 _TICK_EVERY = 1_000
 _LIMIT_MAX = 1_000  # the door's
+_STOPPED = "The server stopped before it had told everything; run the same again."
 _ANOTHER = "holds the log of another ledger; export into a folder of its own."
 
 
@@ -43,8 +44,9 @@ class _End(msgspec.Struct):
 
 
 class _Row(msgspec.Struct):
-    table: str
-    row: msgspec.Raw
+    table: str = ""
+    row: msgspec.Raw = msgspec.Raw()
+    rows: int | None = None  # of the last line: how many there were
 
 
 @connected
@@ -96,6 +98,8 @@ class _Export:
         end = msgspec.json.decode(next(lines), type=_End)
         if end.position > manifest.end:
             self._add_segments(manifest, end.position)
+        if manifest.end < end.position:
+            raise Failure(_STOPPED)
         if (manifest.end, manifest.end_chain.hex()) != (end.position, end.chain):
             raise Failure(f"{self.archive.folder} {_ANOTHER}")
         manifest.beside = self._write_beside(end, lines)
@@ -135,14 +139,20 @@ class _Export:
     def _write_beside(self, end: _End, lines: Iterator[bytes]) -> list[Beside]:
         files: dict[str, NewFile] = {}
         rows: dict[str, int] = {}
+        count: int | None = None
         with ExitStack() as stack:
             for line in lines:
                 found = msgspec.json.decode(line, type=_Row)
+                if found.rows is not None:
+                    count = found.rows
+                    break
                 if found.table not in files:
                     name = _beside(end, found.table)
                     files[found.table] = stack.enter_context(self.archive.new_file(name))
                 files[found.table].write(bytes(found.row) + b"\n")
                 rows[found.table] = rows.get(found.table, 0) + 1
+        if count != sum(rows.values()):
+            raise Failure(_STOPPED)
         return [
             Beside(table, _beside(end, table), rows[table], file.sha256)
             for table, file in files.items()
@@ -187,7 +197,11 @@ class _Stopped:
 @contextmanager
 def _source(session: Session, data: Path | None, database: str | None) -> Iterator[Source]:
     if data is None and database is None:
-        yield _Server(session.client())
+        client = session.client()
+        # Another's key would be shown a part of the log only.
+        if client.get("/v1/keys/self")["role"] != "operator":
+            raise Misused("Only the operator's key sees everything that has to be exported.")
+        yield _Server(client)
         return
     with ledger(data, database) as opened:
         yield _Stopped(opened)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from services.ledger.archive import Restorer
     from services.runtime.eventlog import Head
 
-_EVENTS_PER_PAGE = 2_000
+_EVENTS_PER_PAGE = 10_000  # a commit each
 
 
 @connected

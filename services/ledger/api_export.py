@@ -22,7 +22,7 @@ def routes(database: Database, keys: Keys) -> APIRouter:
         responses={
             200: {
                 "description": "First where the log ends, `{position, chain, root}`; then every "
-                "row that does not follow from it, `{table, row}`, bytes in base64.",
+                "row that does not follow from it, `{table, row}`, bytes in base64; last `{rows}`.",
                 "content": {NDJSON: {"schema": {"type": "string"}}},
             }
         },

@@ -77,12 +77,18 @@ def events(database: Database, *, after: int) -> Iterator[bytes]:
 
 
 def beside(database: Database) -> Iterator[bytes]:
-    """The log's end and every row of `BESIDE`, as of one instant: JSON, a line each."""
+    """The log's end and every row of `BESIDE`, as of one instant: JSON, a line each.
+
+    The last line says how many rows there were, so that whoever gets fewer knows.
+    """
+    count = 0
     with database.read() as connection:
         yield msgspec.json.encode(end_of(connection, EventLog(database)))
         for table, key in BESIDE.items():
             for row in _rows(connection, table, key):
+                count += 1
                 yield msgspec.json.encode({"table": table, "row": row})
+    yield msgspec.json.encode({"rows": count})
 
 
 def end_of(connection: Connection, log: EventLog) -> End:

@@ -257,6 +257,20 @@ def test_verifies_and_finds_nothing(installation: Installation) -> None:
     assert last_line(done.stdout)["ok"] is True
 
 
+def test_exports_for_the_operator_only(installation: Installation, tmp_path: Path) -> None:
+    made = installation.stampbook(
+        "keys", "create", "--role", "merchant", "--merchant", "grocer", "--json"
+    )
+    key = last_line(made.stdout)["key"]
+
+    refused = installation.stampbook("export", tmp_path / "part", "--key", key)
+    done = installation.stampbook("export", tmp_path / "whole", "--json")
+
+    assert (refused.returncode, "operator's key" in refused.stderr) == (2, True)
+    assert not list((tmp_path / "part").iterdir())
+    assert (done.returncode, (tmp_path / "whole" / "manifest.json").exists()) == (0, True)
+
+
 def test_rebuilds_a_view_beside_the_one_in_use(installation: Installation) -> None:
     compared = installation.stampbook("rebuild", "balances", "--json")
     switched = installation.stampbook("rebuild", "balances", "--switch")

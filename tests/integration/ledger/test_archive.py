@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from services.ledger.archive import BESIDE, OF_THE_INSTALLATION
+from services.ledger import archive
+from services.ledger.archive import BESIDE, OF_THE_INSTALLATION, beside
 from services.ledger.cache import WRITER
 from services.ledger.publisher import relay
 from services.ledger.rebuild import switch
@@ -279,6 +280,18 @@ def test_a_topic_that_is_ahead_of_the_log_gets_nothing_more(
         role.lag()
     with closing(stream.reader("ledger")) as reader:
         assert sum(reader.end_offsets().values()) == 1
+
+
+def test_an_answer_that_breaks_off_is_no_export(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    whole = list(beside(desk.database))
+    monkeypatch.setattr(archive, "beside", lambda _: iter(whole[:-2]))
+
+    said = failed("export", tmp_path / "part", "--database", database_url)
+
+    assert "run the same again" in said
+    assert json.loads((tmp_path / "part" / "manifest.json").read_bytes())["position"] is None
 
 
 def test_a_ledger_is_never_overwritten(exported: Path, database_url: str) -> None:
