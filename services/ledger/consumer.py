@@ -9,14 +9,14 @@ from __future__ import annotations
 import gc
 import logging
 import threading
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
 
 from services.ledger import application
+from services.ledger.ahead import Ahead
 from services.ledger.books import Books
 from services.ledger.cache import CACHE_BYTES, WRITER, Cache
 from services.ledger.intake import TOPIC, Command, Malformed, Rules, read
@@ -44,6 +44,10 @@ _POLL_S = 0.25
 _TRIM_EVERY_RECORDS = 20_000
 _OBJECTS_PER_COLLECTION = 50_000  # by default 700: a sixth of all work, for nothing
 _READ_AHEAD_FROM_RECORDS = 100  # in a page: below, whatever comes meanwhile is better one page
+
+
+def _nothing() -> None:
+    """All the time is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,19 +130,16 @@ class Writer:
         self._load()
         reader.seek({n: place.next_offset for n, place in self._places.items()})
         renewed_at = self._clock()
-        with ThreadPoolExecutor(1, "writer-reads-ahead") as ahead:
-            page = self._take(reader)
+        with Ahead(lambda: self._take(reader)) as ahead:
             while not stop.is_set():
-                # While this page waits for the database the next one is read and checked.
-                is_behind = len(page.records) >= _READ_AHEAD_FROM_RECORDS
-                coming = ahead.submit(self._take, reader) if is_behind else None
+                page = ahead.next()
                 if page.records:
-                    self._decide_all(term, page)
+                    is_behind = len(page.records) >= _READ_AHEAD_FROM_RECORDS
+                    self._decide_all(term, page, ahead.begin if is_behind else _nothing)
                     renewed_at = self._clock()
                 elif self._clock() - renewed_at > self._ownership.lease / 3:
                     self._ownership.renew(term)
                     renewed_at = self._clock()
-                page = coming.result() if coming else self._take(reader)
         self._ownership.release(term)
 
     def _take(self, reader: Reader) -> Page:
@@ -153,9 +154,9 @@ class Writer:
         self._places = {n: places.get(n, Place()) for n in self._share.partitions(count)}
         self._cache = Cache(self._cache_bytes_max)
 
-    def _decide_all(self, term: Term, page: Page) -> None:
+    def _decide_all(self, term: Term, page: Page, meanwhile: Callable[[], None] = _nothing) -> None:
         try:
-            self._decide_batch(term, page)
+            self._decide_batch(term, page, meanwhile)
         except (Fenced, DatabaseUnavailable, StreamUnavailable):
             self._cache = Cache(self._cache_bytes_max)
             raise
@@ -171,7 +172,10 @@ class Writer:
             _LOG.exception("command parked", extra={"offset": record.offset})
             self._park(term, record)
 
-    def _decide_batch(self, term: Term, page: Page) -> None:
+    def _decide_batch(
+        self, term: Term, page: Page, meanwhile: Callable[[], None] = _nothing
+    ) -> None:
+        """``meanwhile``: what there is time for once only the database has something to do."""
         now = self._clock()
         letters = list(page.letters)
         # Wherever they lie: after a restore the topic may begin anew, below the place reached.
@@ -190,6 +194,7 @@ class Writer:
                         application.decide(books, _traced(command, current.traceparent))
                 except application.IdReused as reused:
                     letters.append(_letter(record, reused.code, str(reused), now))
+            meanwhile()
             head = books.write()
             for letter in letters:
                 park(connection, letter)
