@@ -1,6 +1,7 @@
 """The doors that change something, one command at a time."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import uuid4  # noqa: TID251  # this is a door
@@ -20,6 +21,7 @@ from services.runtime.openapi import MERCHANT, PREFER, gives, takes
 from services.runtime.problems import Problem, invalid
 from services.runtime.web import PathId, answer, body, prefer_wait_s, traceparent
 
+_Put = Callable[[Request, Principal, str, str], Awaitable[Response]]
 WRITERS = (Role.TILL, Role.MERCHANT, Role.OPERATOR)
 _READ_INLINE_BYTES_MAX = 1 << 16  # a larger body is checked on a thread
 
@@ -62,7 +64,27 @@ def routes(reception: Reception, rules: Rules, keys: Keys) -> APIRouter:
         """Let a card's number lead to a member, for good; or block it, for good."""
         return await put(request, who, "card", number)
 
+    _add_holds(router, put, keys)
     return router
+
+
+def _add_holds(router: APIRouter, put: _Put, keys: Keys) -> None:
+    writer = Annotated[Principal, Depends(authenticated(keys, *WRITERS))]
+
+    @router.put("/holds/{hold_id}", **_says("hold"))
+    async def put_hold(request: Request, who: writer, hold_id: PathId) -> Response:
+        """Set points aside until the hold is captured, released or over."""
+        return await put(request, who, "hold", hold_id)
+
+    @router.put("/holds/{hold_id}/capture", **_says("capture"))
+    async def put_capture(request: Request, who: writer, hold_id: PathId) -> Response:
+        """Spend what is set aside, or a part of it, which releases the rest. Once per hold."""
+        return await put(request, who, "capture", hold_id)
+
+    @router.put("/holds/{hold_id}/release", **_says("release"))
+    async def put_release(request: Request, who: writer, hold_id: PathId) -> Response:
+        """Give back what is set aside."""
+        return await put(request, who, "release", hold_id)
 
 
 @dataclass(frozen=True, slots=True)

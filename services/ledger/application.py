@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from services.ledger import history, wire
+from services.ledger import holding, readers, wire
 from services.ledger.books import Books
 from services.ledger.cards import member_of, put_card, resolved
 from services.ledger.claims import claim_purchase
@@ -25,12 +25,15 @@ from services.ledger.domain.events import (
     PointsRedeemed,
     PurchaseRecorded,
 )
+from services.ledger.holding import story_like, wallet
 from services.ledger.intake import Command, key_of
 from services.ledger.returns import decide_waiting, lapse, purchase_key, record_return
 from services.ledger.store.lots import StoredLot
 from services.ledger.store.outcomes import Outcome
 from services.ledger.wire import Story
 from services.runtime.clock import parse_rfc3339
+
+_OF_A_LOT = ("award", "take-back", "credit", "expiry")
 
 
 class IdReused(Exception):
@@ -59,13 +62,7 @@ def fetch(books: Books, commands: Sequence[Command]) -> None:
         for command, member in members
         if member is not None or command.type == "purchase"
     )
-    books.fetch_lots(
-        [
-            command.data["lot"]
-            for command in commands
-            if command.type in ("award", "take-back", "expiry")
-        ]
-    )
+    books.lots.fetch([command.data["lot"] for command in commands if command.type in _OF_A_LOT])
 
 
 def decide(books: Books, command: Command) -> None:
@@ -100,18 +97,13 @@ def _record_purchase(books: Books, command: Command) -> Outcome:
 
 
 def _redeem(books: Books, command: Command) -> Outcome:
-    member, unit, points = (command.data[name] for name in ("member", "unit", "points"))
-    wallet = account.Wallet(
-        unit=unit,
-        lots=books.spendable(member, unit, points),
-        points_owed=books.points_owed(member, unit),
-    )
+    data = command.data
     event = account.redeem(
-        wallet,
+        wallet(books, data["member"], data["unit"], data["points"]),
         redemption=command.id,
-        points=points,
+        points=data["points"],
         merchant=command.merchant,
-        purchase=command.data.get("purchase"),
+        purchase=data.get("purchase"),
         now=books.now,
     )
     event = replace(event, card=command.data.get("card"))
@@ -126,23 +118,19 @@ def _reverse(books: Books, command: Command) -> Outcome:
     redeemed = recorded.event
     assert isinstance(redeemed, PointsRedeemed)
     assert recorded.member is not None
-    spent = (books.lot(part.lot) for part in redeemed.lots)
     events = account.reverse(
         redeemed,
-        {stored.lot.lot: stored.lot for stored in spent if stored is not None},
+        books.lots.of(redeemed.lots),
         points=command.data.get("points"),
         points_owed=books.points_owed(recorded.member, redeemed.unit),
         now=books.now,
     )
-    story = Story(
-        merchant=recorded.merchant, member=recorded.member, traceparent=command.traceparent
-    )
-    return books.record(story, events, command.fingerprint)
+    return books.record(story_like(recorded, command), events, command.fingerprint)
 
 
 def _award(books: Books, command: Command) -> Outcome:
     data = command.data
-    if books.lot(data["lot"]) is not None:
+    if books.lots.get(data["lot"]) is not None:
         raise NothingToDo(f"lot {data['lot']} was earned before")
     earned = PointsEarned(
         lot=data["lot"],
@@ -150,8 +138,10 @@ def _award(books: Books, command: Command) -> Outcome:
         points=data["points"],
         purchase=data["purchase"],
         earned_at=parse_rfc3339(data["earned_at"]),
-        expires_at=None if data["expires_at"] is None else parse_rfc3339(data["expires_at"]),
-        origin=history.origin_in(data),
+        expires_at=readers.instant_in(data, "expires_at"),
+        origin=readers.origin_in(data),
+        credit_at=readers.instant_in(data, "credit_at"),
+        terms=readers.terms_in(data),
     )
     owed = books.points_owed(data["member"], data["unit"])
     events = account.earn(earned, points_owed=owed, now=books.now)
@@ -161,16 +151,25 @@ def _award(books: Books, command: Command) -> Outcome:
 def _take_back(books: Books, command: Command) -> Outcome:
     data = command.data
     own = _own_lot(books, command)
-    event = account.take_back(
+    events = account.take_back(
         own.lot,
-        books.spendable(own.member, own.lot.unit, data["points"] + own.lot.points_left),
+        books.lots.spendable(own.member, own.lot.unit, data["points"] + own.lot.points_left),
         return_id=data["return"],
         points=data["points"],
         returned_at=parse_rfc3339(data["returned_at"]),
         now=books.now,
-        origin=history.origin_in(data),
+        origin=readers.origin_in(data),
     )
-    return books.record(_story(command), [event], command.fingerprint)
+    return books.record(_story(command), events, command.fingerprint)
+
+
+def _credit(books: Books, command: Command) -> Outcome:
+    own = _own_lot(books, command)
+    owed = books.points_owed(own.member, own.lot.unit)
+    events = account.credit(own.lot, points_owed=owed, now=books.now)
+    if not events:
+        raise NothingToDo(f"of lot {own.lot.lot} nothing is pending, or not due yet")
+    return books.record(_story_of(own, command), events, command.fingerprint)
 
 
 def _expire(books: Books, command: Command) -> Outcome:
@@ -178,8 +177,7 @@ def _expire(books: Books, command: Command) -> Outcome:
     event = account.expire(own.lot, now=books.now)
     if event is None:
         raise NothingToDo(f"lot {own.lot.lot} has nothing left, or time left")
-    story = Story(merchant=own.lot.merchant, member=own.member, traceparent=command.traceparent)
-    return books.record(story, [event], command.fingerprint)
+    return books.record(_story_of(own, command), [event], command.fingerprint)
 
 
 _DECIDERS: dict[str, Callable[[Books, Command], Outcome]] = {
@@ -189,9 +187,14 @@ _DECIDERS: dict[str, Callable[[Books, Command], Outcome]] = {
     "reversal": _reverse,
     "claim": claim_purchase,
     "card": put_card,
+    "hold": holding.hold,
+    "capture": holding.capture,
+    "release": holding.release,
     "award": _award,
     "take-back": _take_back,
+    "credit": _credit,
     "expiry": _expire,
+    "hold-expiry": holding.end,
     "lapse": lapse,
 }
 
@@ -203,10 +206,15 @@ def _card_named(command: Command) -> str | None:
 
 
 def _own_lot(books: Books, command: Command) -> StoredLot:
-    own = books.lot(command.data["lot"])
+    own = books.lots.get(command.data["lot"])
     if own is None or own.member != command.data["member"]:
         raise UnknownLot(f"member {command.data['member']} has no lot {command.data['lot']}")
     return own
+
+
+def _story_of(own: StoredLot, command: Command) -> Story:
+    merchant, member = own.lot.merchant, own.member
+    return Story(merchant=merchant, member=member, traceparent=command.traceparent)
 
 
 def _story(command: Command) -> Story:

@@ -6,9 +6,8 @@ cost a handful of statements; whatever was not fetched ahead is fetched when it 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from services.ledger import history, wire
@@ -16,27 +15,22 @@ from services.ledger.belongings import Belongings
 from services.ledger.cache import Cache
 from services.ledger.changes import Changes
 from services.ledger.domain import postings as sides
-from services.ledger.domain.account import Lot
-from services.ledger.domain.events import Event, PointsEarned, PurchaseRecorded
+from services.ledger.domain.events import (
+    Event,
+    PointsExtended,
+    PurchaseRecorded,
+)
+from services.ledger.domain.lot import Lot, opened
 from services.ledger.domain.purchase import Part, Purchase
-from services.ledger.store.lots import StoredLot, load_lots, load_spendable
+from services.ledger.set_aside import SetAside
+from services.ledger.shelves import Shelves
+from services.ledger.store.lots import StoredLot
 from services.ledger.store.outcomes import Account, Outcome, load_accounts, load_outcomes
 from services.ledger.store.returns import WaitingReturn, load_returned, load_waiting
 from services.ledger.wire import Story
 from services.runtime.clock import rfc3339
 from services.runtime.database import Connection
 from services.runtime.eventlog import Entry, EventLog, Head, event_id_at
-
-_LOTS_AT_FIRST = 16  # most redemptions touch one or two
-_LOTS_PER_READ = 256
-
-
-@dataclass(slots=True)
-class _Shelf:
-    """A member's open lots of one unit, as far as they have been read in spending order."""
-
-    last: StoredLot | None = None
-    is_complete: bool = False
 
 
 class Books:
@@ -55,18 +49,17 @@ class Books:
         self.now = now
         self.head = head
         self.belongings = Belongings(connection)
+        self.set_aside = SetAside(connection)
         self._connection = connection
         self._log = log
         self._cache = cache
         self._shard = shard
         self._recorded_at = rfc3339(now)
         self._outcomes: dict[bytes, Outcome | None] = {}
-        self._lots: dict[str, StoredLot | None] = {}
-        self._lots_of: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
-        self._shelves: defaultdict[tuple[str, str], _Shelf] = defaultdict(_Shelf)
         self._returned: dict[bytes, dict[str, Part]] = {}
         self._waiting: dict[bytes, list[WaitingReturn]] = {}
         self._changes = Changes()
+        self.lots = Shelves(connection, self._changes, now=now)
 
     # Reading ahead: one statement for the whole batch each.
 
@@ -79,13 +72,6 @@ class Books:
         """Know these stories."""
         missing = self._cache.missing(streams)
         self._cache.add(load_accounts(self._connection, missing))
-
-    def fetch_lots(self, lots: Sequence[str]) -> None:
-        """Know these lots, also that one does not exist."""
-        missing = [lot for lot in set(lots) if lot not in self._lots]
-        self._lots |= dict.fromkeys(missing)
-        for stored in load_lots(self._connection, missing).values():
-            self._remember(stored)
 
     def fetch_waiting(self, purchases: Sequence[bytes]) -> None:
         """Know which returns wait for these purchases."""
@@ -110,28 +96,6 @@ class Books:
     def points_owed(self, member: str, unit: str) -> int:
         """What a member has to repay."""
         return self.account(wire.stream_of(member)).owed.get(unit, 0)
-
-    def lot(self, lot: str) -> StoredLot | None:
-        """A lot as it stands now."""
-        if lot not in self._lots:
-            self.fetch_lots([lot])
-        return self._lots[lot]
-
-    def spendable(self, member: str, unit: str, points: int) -> list[Lot]:
-        """Open, unexpired lots in spending order: enough to cover, or all there are."""
-        shelf = self._shelves[member, unit]
-        while True:
-            lots = self._open_lots(member, unit, shelf)
-            covered = sum(lot.points_left for lot in lots)
-            if shelf.is_complete or covered >= points:
-                return lots
-            limit = _LOTS_AT_FIRST if shelf.last is None else _LOTS_PER_READ
-            found = load_spendable(self._connection, member, unit, after=shelf.last, limit=limit)
-            for stored in found:
-                if stored.lot.lot not in self._lots:
-                    self._remember(stored)
-            shelf.last = found[-1] if found else shelf.last
-            shelf.is_complete = len(found) < limit
 
     def event_at(self, position: int) -> history.Recorded:
         """An event of the log, or one that this batch has written."""
@@ -207,6 +171,7 @@ class Books:
     def write(self) -> Head:
         """Put everything down; returns the new end of the log."""
         self.belongings.write()
+        self.set_aside.write()
         return self._changes.write(self._connection, self._log, self.head)
 
     def enter(
@@ -224,14 +189,12 @@ class Books:
         account = self.account(story.stream)
         self._changes.totals.note(event, merchant=story.merchant, times=times)
         self.belongings.note(event, story, position)
-        if isinstance(event, PointsEarned):
-            self._open_lot(event, story, position)
-            if event.unit not in account.owed:
-                # Nothing is owed; the row says that the member has had this unit.
-                account.owed[event.unit] = 0
-                self._changes.debts[story.stream, event.unit] = 0
-        else:
-            self._move_points(event, story, account, position)
+        self.set_aside.note(event, story, position)
+        for lot in opened(event, merchant=story.merchant):
+            self._open_lot(lot, story, account, position)
+        if isinstance(event, PointsExtended):
+            self._extend_lot(event, position)
+        self._move_points(event, story, account, position)
 
     def _record(self, story: Story, event: Event) -> None:
         position = self.next_position
@@ -245,56 +208,35 @@ class Books:
         occurred_at, raw = wire.encode(event, story, place)
         self.enter(story, event, wire.Times(occurred_at, self.now), event_id=event_id, raw=raw)
 
-    def _open_lot(self, event: PointsEarned, story: Story, position: int) -> None:
+    def _open_lot(self, lot: Lot, story: Story, account: Account, position: int) -> None:
         assert story.member is not None, "points belong to a member"
-        lot = Lot(
-            lot=event.lot,
-            unit=event.unit,
-            points=event.points,
-            points_left=event.points,
-            earned_at=event.earned_at,
-            expires_at=event.expires_at,
-            purchase=event.purchase,
-            merchant=story.merchant,
-        )
         stored = StoredLot(lot, story.member, position, position)
-        self._remember(stored)
-        self._changes.lots_new[event.lot] = stored
+        self.lots.put(stored)
+        if lot.unit not in account.owed:
+            # Nothing is owed; the row says that the member has had this unit.
+            account.owed[lot.unit] = 0
+            self._changes.debts[story.stream, lot.unit] = 0
+
+    def _extend_lot(self, event: PointsExtended, position: int) -> None:
+        stored = self.lots.get(event.lot)
+        assert stored is not None, f"no lot {event.lot}"
+        lot = replace(stored.lot, expires_at=event.expires_at)
+        self.lots.change(replace(stored, lot=lot, touched=position))
 
     def _move_points(self, event: Event, story: Story, account: Account, position: int) -> None:
         for posting in sides.postings(event):
-            if posting.account is sides.Account.AVAILABLE:
+            if posting.account in sides.OF_LOTS:
                 assert posting.lot is not None, "a member's points lie in lots"
-                self._move_lot(posting.lot, posting.points, position)
+                self._move_lot(posting.lot, posting.account, posting.points, position)
             elif posting.account is sides.Account.OWED:
                 unit: str = event.unit  # type: ignore[union-attr]  # events with postings have one
                 account.owed[unit] = account.owed.get(unit, 0) - posting.points
                 assert account.owed[unit] >= 0, f"{story.stream} owes less than nothing"
                 self._changes.debts[story.stream, unit] = account.owed[unit]
 
-    def _move_lot(self, lot: str, points: int, position: int) -> None:
-        stored = self.lot(lot)
+    def _move_lot(self, lot: str, account: sides.Account, points: int, position: int) -> None:
+        stored = self.lots.get(lot)
         assert stored is not None, f"no lot {lot}"
-        moved = replace(stored, lot=stored.lot.moved(points), touched=position)
-        self._lots[lot] = moved
-        changes = self._changes
-        (changes.lots_new if lot in changes.lots_new else changes.lots_changed)[lot] = moved
-        changes.lot_entries[lot, position] = points
-
-    def _remember(self, stored: StoredLot) -> None:
-        self._lots[stored.lot.lot] = stored
-        self._lots_of[stored.member, stored.lot.unit][stored.lot.lot] = None
-
-    def _open_lots(self, member: str, unit: str, shelf: _Shelf) -> list[Lot]:
-        """Of those in memory, the ones up to where the shelf has been read."""
-        known = (self._lots[lot] for lot in self._lots_of[member, unit])
-        lots = [
-            stored.lot
-            for stored in known
-            if stored is not None and stored.lot.points_available(at=self.now) > 0
-        ]
-        lots.sort(key=lambda lot: lot.spending_order)
-        if shelf.is_complete or shelf.last is None:
-            return lots if shelf.is_complete else []
-        last = shelf.last.lot.spending_order
-        return [lot for lot in lots if lot.spending_order <= last]
+        self.lots.change(replace(stored, lot=stored.lot.moved(account, points), touched=position))
+        if position != stored.position:
+            self._changes.note_entry(lot, position, account, points)

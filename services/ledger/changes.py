@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from services.ledger.domain.postings import Account
 from services.ledger.domain.purchase import Part
 from services.ledger.store.lots import StoredLot, save_lots
 from services.ledger.store.outcomes import Outcome, save_debts, save_outcomes
@@ -29,6 +30,11 @@ class Changes:
     waiting: dict[bytes, WaitingReturn] = field(default_factory=dict)
     waiting_ended: list[bytes] = field(default_factory=list)
     totals: Totals = field(default_factory=Totals)
+
+    def note_entry(self, lot: str, position: int, account: Account, points: int) -> None:
+        """An event moved points of a lot; what counts is what it did to the points at hand."""
+        at_hand = points if account is Account.AVAILABLE else 0
+        self.lot_entries[lot, position] = self.lot_entries.get((lot, position), 0) + at_hand
 
     def write(self, connection: Connection, log: EventLog, head: Head) -> Head:
         """Put everything down, in the caller's transaction; returns the new end of the log."""

@@ -1,8 +1,8 @@
 """The clock: makes happen what only the passing of time decides.
 
-It looks for lots whose end has come and for returns that waited long enough, and commands their
-end on ``intake``; the writer decides. Ids are derived from what is ended, so that asking twice,
-or by two clocks, ends it once.
+It looks for lots whose end or whose promised date has come, for holds that are over and for returns
+that waited long enough, and commands on ``intake`` what is due; the writer decides. Ids are derived
+from what is due, so that asking twice, or by two clocks, does it once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import replace
 from uuid import UUID, uuid5
 
 from services.ledger.intake import TOPIC, Rules, command
-from services.ledger.store.lots import StoredLot, load_due
+from services.ledger.store.holds import Hold, load_holds_due
+from services.ledger.store.lots import StoredLot, load_due, load_promised
 from services.ledger.store.returns import WaitingReturn, load_lapsed
 from services.runtime.footing import Footing
 from services.runtime.ownership import Fenced, Term
@@ -73,8 +74,12 @@ class ExpiryClock:
         now = self._clock()
         with self._database.read() as connection:
             due = load_due(connection, now=now, limit=_PAGE_SIZE)
+            promised = load_promised(connection, now=now, limit=_PAGE_SIZE)
+            holds = load_holds_due(connection, now=now, limit=_PAGE_SIZE)
             waiting = load_lapsed(connection, now=now, limit=_PAGE_SIZE)
-        messages = dict([self._expiry(stored) for stored in due])
+        messages = dict([self._of_lot("credit", stored) for stored in promised])
+        messages |= dict([self._of_lot("expiry", stored) for stored in due])
+        messages |= dict([self._hold_expiry(hold) for hold in holds])
         messages |= dict([self._lapse(waits) for waits in waiting])
         now_s = now.timestamp()
         self._asked_at_s = {
@@ -84,14 +89,19 @@ class ExpiryClock:
         if news:
             producer.append(TOPIC, list(news.values()))
             self._asked_at_s |= dict.fromkeys(news, now_s)
-            _LOG.info("asked for ends", extra={"lots_and_returns": len(news)})
+            _LOG.info("asked for what is due", extra={"commands": len(news)})
         return len(news)
 
-    def _expiry(self, stored: StoredLot) -> tuple[UUID, Message]:
+    def _of_lot(self, type_: str, stored: StoredLot) -> tuple[UUID, Message]:
         # A lot that is restored after its end ends again: hence the place of its last movement.
-        id_ = uuid5(_NAMESPACE, f"{stored.lot.lot}/{stored.touched}")
+        id_ = uuid5(_NAMESPACE, f"{type_}/{stored.lot.lot}/{stored.touched}")
         data = {"member": stored.member, "lot": stored.lot.lot}
-        return id_, self._message("expiry", id_, data, member=stored.member)
+        return id_, self._message(type_, id_, data, member=stored.member)
+
+    def _hold_expiry(self, hold: Hold) -> tuple[UUID, Message]:
+        id_ = uuid5(_NAMESPACE, f"hold/{hold.merchant}/{hold.id}")
+        data = {"member": hold.member, "merchant": hold.merchant, "hold": hold.id}
+        return id_, self._message("hold-expiry", id_, data, member=hold.member)
 
     def _lapse(self, waiting: WaitingReturn) -> tuple[UUID, Message]:
         id_ = uuid5(_NAMESPACE, f"{waiting.merchant}/{waiting.id}")

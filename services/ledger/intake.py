@@ -37,7 +37,8 @@ _AMOUNT_MINOR_MAX = 10**15  # as for a single amount in the contracts
 _NAMESPACE = UUID("1c0c8a52-1d8e-5d0b-8a3f-9c2b6f0d7e41").bytes
 _CONTRACTS = {name: Contract.of(f"commands/{name}") for name in KINDS}
 _ENVELOPE = Contract.of("commands/envelope")
-_INSTANTS = ("purchased_at", "returned_at", "earned_at", "expires_at")
+_AHEAD = ("expires_at", "credit_at")
+_INSTANTS = ("purchased_at", "returned_at", "earned_at", "expires_at", "credit_at")
 
 
 class Malformed(Exception):
@@ -218,9 +219,7 @@ def _beyond_the_schema(type_: str, data: Mapping[str, Any], *, rules: Rules) -> 
     for name in _INSTANTS:
         text = data.get(name)
         if text is not None:
-            errors += _instant_errors(
-                name, text, now=rules.clock(), may_be_ahead=name == "expires_at"
-            )
+            errors += _instant_errors(name, text, now=rules.clock(), may_be_ahead=name in _AHEAD)
     if type_ == "purchase" and not rules.is_accepted_currency(data["currency"]):
         currency = json.dumps(data["currency"])
         errors.append(_error("/currency", "not-accepted", f"{currency} is not accepted here"))

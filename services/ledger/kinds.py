@@ -56,6 +56,7 @@ KINDS: Final[Mapping[str, Kind]] = {
                 "return-too-large",
                 "return-before-purchase",
                 "unknown-purchase",
+                "points-spent",
             ),
         ),
         Kind(
@@ -88,9 +89,33 @@ KINDS: Final[Mapping[str, Kind]] = {
             is_for_tills=False,
             refusals=("card-taken", "card-blocked"),
         ),
+        Kind(
+            name="hold",
+            by=By.MERCHANT,
+            waits_s=_TILL_WAITS_S,
+            refusals=("not-enough-points", "hold-expired"),
+        ),
+        Kind(
+            name="capture",
+            by=By.MERCHANT,
+            follows="hold",
+            waits_s=_TILL_WAITS_S,
+            is_empty_allowed=True,
+            refusals=("unknown-hold", "capture-too-large", "hold-released", "hold-expired"),
+        ),
+        Kind(
+            name="release",
+            by=By.MERCHANT,
+            follows="hold",
+            waits_s=_TILL_WAITS_S,
+            is_empty_allowed=True,
+            refusals=("unknown-hold", "hold-captured", "hold-expired"),
+        ),
         Kind(name="award", by=By.REWARDS),
         Kind(name="take-back", by=By.REWARDS),
+        Kind(name="credit", by=By.CLOCK),
         Kind(name="expiry", by=By.CLOCK),
+        Kind(name="hold-expiry", by=By.CLOCK),
         Kind(name="lapse", by=By.CLOCK),
     )
 }

@@ -18,6 +18,7 @@ VIEWS = {
     "balances": ("lots", "lot_entries", "debts"),
     "returns": ("returned", "purchase_returns"),
     "belongings": ("claims", "cards"),
+    "holds": ("holds",),
     "totals": ("movements", "settlements"),
 }
 _POSITIONS_PER_PAGE = 5_000

@@ -22,11 +22,12 @@ from services.ledger.domain.events import (
     CardBlocked,
     CardIssued,
     Event,
-    PointsEarned,
+    PointsExtended,
     PurchaseClaimed,
     PurchaseRecorded,
     ReturnRecorded,
 )
+from services.ledger.domain.lot import opened
 from services.ledger.domain.purchase import SHIPPING, Part
 from services.ledger.history import Recorded
 from services.ledger.intake import key_of
@@ -75,6 +76,7 @@ TABLES = (
     Table(
         name="purchase_returns", key=("purchase", "position"), position="position", fault="returns"
     ),
+    Table(name="holds", key=("hold",), member="member", position="position", fault="holds"),
     Table(
         name="claims", key=("purchase",), member="member", position="position", fault="belongings"
     ),
@@ -182,12 +184,11 @@ class Replay:
         earned: set[str] = set()
         moved: set[str] = set()
         for each in told:
-            if isinstance(each.event, PointsEarned):
-                _check_new(each.position, each.event, earned)
-                earned.add(each.event.lot)
-            else:
-                moved |= lots_of(each.event)
-        books.fetch_lots(list(moved - earned))
+            for lot in lots_opened(each):
+                _check_new(each.position, lot, earned)
+                earned.add(lot)
+            moved |= lots_of(each.event)
+        books.lots.fetch(list(moved - earned))
         return books
 
     def _write(self, books: Books, told: Sequence[Told]) -> Head:
@@ -202,15 +203,15 @@ class Replay:
         return head
 
     def _find_earned_before(self, told: Sequence[Told]) -> None:
-        earned = [(each, each.event) for each in told if isinstance(each.event, PointsEarned)]
-        known = load_lots(self._connection, [event.lot for _, event in earned])
-        for each, event in earned:
-            _check_new(each.position, event, known)
+        earned = [(each, lot) for each in told for lot in lots_opened(each)]
+        known = load_lots(self._connection, [lot for _, lot in earned])
+        for each, lot in earned:
+            _check_new(each.position, lot, known)
 
 
-def _check_new(position: int, event: PointsEarned, known: Container[str]) -> None:
-    if event.lot in known:
-        raise Inconsistent(position, f"lot {event.lot} was earned before")
+def _check_new(position: int, lot: str, known: Container[str]) -> None:
+    if lot in known:
+        raise Inconsistent(position, f"lot {lot} was earned before")
 
 
 def _fetch_belongings(books: Books, told: Sequence[Told]) -> None:
@@ -244,9 +245,15 @@ class _Guard:
             raise Inconsistent(self._position, str(error)) from error
 
 
+def lots_opened(told: Told) -> list[str]:
+    """The lots that begin with an event."""
+    return [lot.lot for lot in opened(told.event, merchant=told.story.merchant)]
+
+
 def lots_of(event: Event) -> set[str]:
-    """The lots whose points an event moves."""
-    return {posting.lot for posting in sides.postings(event) if posting.lot is not None}
+    """The lots that an event changes."""
+    extended = {event.lot} if isinstance(event, PointsExtended) else set()
+    return extended | {each.lot for each in sides.postings(event) if each.lot is not None}
 
 
 def _note_return(books: Books, told: Told) -> None:

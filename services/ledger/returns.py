@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import msgspec
 
 from services.ledger.books import Books
 from services.ledger.domain import purchase
-from services.ledger.domain.errors import NothingToDo, Refused, UnknownPurchase
+from services.ledger.domain.errors import NothingToDo, PointsSpent, Refused, UnknownPurchase
 from services.ledger.domain.events import ReturnRecorded
-from services.ledger.domain.purchase import SHIPPING, Part
+from services.ledger.domain.purchase import SHIPPING, Part, Purchase
 from services.ledger.intake import Command, key_of
 from services.ledger.store.outcomes import Outcome
 from services.ledger.store.returns import WaitingReturn
@@ -18,6 +19,7 @@ from services.ledger.wire import Story
 from services.runtime.clock import parse_rfc3339
 from services.runtime.contracts import decode
 
+Parts = Sequence[tuple[str, Part]]
 RETURN_WAITS = timedelta(days=30)
 
 
@@ -69,6 +71,7 @@ def record_return(books: Books, command: Command) -> Outcome:
         returned_at=returned_at,
     )
     purchase_id, _, return_id = command.id.partition("/")
+    _refuse_if_spent(books, command.source, purchase_id, bought=bought, parts=parts)
     event = ReturnRecorded(
         purchase=purchase_id,
         return_id=return_id,
@@ -88,6 +91,29 @@ def record_return(books: Books, command: Command) -> Outcome:
     outcome = books.record(story, [event], command.fingerprint)
     books.note_return(bought_key, after, outcome.first_position)
     return outcome
+
+
+def _refuse_if_spent(
+    books: Books, merchant: str, purchase_id: str, *, bought: Purchase, parts: Parts
+) -> None:
+    """Where the programme says so, nothing comes back whose points are spent.
+
+    What rewards will take back is not known yet: at most the same share of the points as of the
+    money, rounded up.
+
+    Raises:
+        PointsSpent: the member's points do not cover that.
+    """
+    amount_minor = sum(part.amount_minor for line, part in bought.bought.items() if line)
+    given_minor = sum(part.amount_minor for _, part in parts)
+    for stored in books.lots.refusing(merchant, purchase_id):
+        lot = stored.lot
+        points = -(-lot.points * given_minor // amount_minor) if amount_minor else 0
+        spendable = books.lots.spendable(stored.member, lot.unit, points)
+        available = sum(each.points_available(at=books.now) for each in spendable)
+        available += lot.points_pending - books.points_owed(stored.member, lot.unit)
+        if available < points:
+            raise PointsSpent(points_asked=points, points_available=available)
 
 
 def _wait_for_purchase(books: Books, command: Command, bought_key: bytes) -> Outcome:

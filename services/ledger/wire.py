@@ -15,19 +15,23 @@ from services.ledger.domain.events import (
     CardBlocked,
     CardIssued,
     Event,
-    LotPoints,
-    Origin,
+    PointsCaptured,
+    PointsCredited,
     PointsEarned,
     PointsExpired,
+    PointsExtended,
+    PointsHeld,
     PointsRedeemed,
+    PointsReleased,
     PointsRepaid,
     PointsRestored,
     PointsTakenBack,
+    PointsWrittenOff,
     PurchaseClaimed,
     PurchaseRecorded,
     ReturnRecorded,
 )
-from services.ledger.domain.purchase import SHIPPING
+from services.ledger.writers import content_of
 from services.runtime.clock import rfc3339
 
 PREFIX = "stampbook."
@@ -79,10 +83,16 @@ NAMES: Mapping[type, str] = {
     CardIssued: "card.issued",
     CardBlocked: "card.blocked",
     PointsEarned: "points.earned",
+    PointsCredited: "points.credited",
     PointsRedeemed: "points.redeemed",
     PointsRestored: "points.restored",
+    PointsHeld: "points.held",
+    PointsCaptured: "points.captured",
+    PointsReleased: "points.released",
     PointsTakenBack: "points.taken-back",
+    PointsWrittenOff: "points.written-off",
     PointsRepaid: "points.repaid",
+    PointsExtended: "points.extended",
     PointsExpired: "points.expired",
 }
 
@@ -94,7 +104,7 @@ def type_of(event: Event) -> str:
 
 def encode(event: Event, story: Story, place: Place) -> tuple[datetime, bytes]:
     """When it was true, and the bytes of an event at its place in the log."""
-    occurred_at, data = _content(event)
+    occurred_at, data = content_of(event)
     envelope = _Envelope(
         specversion="1.0",
         id=_uuid_text(place.event_id),
@@ -136,105 +146,3 @@ def _uuid_text(id_: bytes) -> str:
     """What `str(UUID(bytes=id_))` says, four times as fast."""
     digits = id_.hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-
-
-def _content(event: Event) -> tuple[datetime, object]:  # noqa: C901, PLR0911  # a line an event
-    """Instant and data; in the order of the contract."""
-    match event:
-        case PurchaseRecorded(purchase=purchase, content=content, purchased_at=at):
-            # Spliced, not decoded: the shop's own words, whatever their size.
-            return at, msgspec.Raw(b'{"purchase":"' + purchase.encode() + b'",' + content[1:])
-        case PurchaseClaimed(claimed_at=at):
-            return at, _claim_data(event)
-        case ReturnRecorded(returned_at=at):
-            return at, _return_data(event)
-        case CardIssued(card=card, issued_at=at) | CardBlocked(card=card, blocked_at=at):
-            return at, {"card": card}
-        case PointsEarned(earned_at=at):
-            return at, _earned_data(event)
-        case PointsRedeemed(redeemed_at=at) | PointsRestored(restored_at=at):
-            return at, _redemption_data(event)
-        case PointsTakenBack(returned_at=at):
-            return at, _taken_back_data(event)
-        case PointsRepaid(lot=lot, unit=unit, points=points, repaid_at=at):
-            return at, {"lot": lot, "unit": unit, "points": points}
-        case PointsExpired(lot=lot, unit=unit, points=points, purchase=purchase, expired_at=at):
-            return at, {"lot": lot, "unit": unit, "points": points, "purchase": purchase}
-
-
-def _claim_data(event: PurchaseClaimed) -> dict[str, object]:
-    lines = {line: part for line, part in sorted(event.returned.items()) if line != SHIPPING}
-    data: dict[str, object] = {
-        "purchase": event.purchase,
-        **msgspec.json.decode(event.content),
-        "recorded_at": rfc3339(event.recorded_at),
-        "returned": [
-            {"line": line, "quantity": part.quantity, "amount_minor": part.amount_minor}
-            for line, part in lines.items()
-        ],
-        "returned_minor": sum(part.amount_minor for part in lines.values()),
-    }
-    if SHIPPING in event.returned:
-        data["returned_shipping_minor"] = event.returned[SHIPPING].amount_minor
-    return data
-
-
-def _return_data(event: ReturnRecorded) -> dict[str, object]:
-    sent = msgspec.json.decode(event.content)
-    return {
-        "purchase": event.purchase,
-        "return": event.return_id,
-        **sent,
-        "purchased_at": rfc3339(event.purchased_at),
-        "currency": event.currency,
-        "amount_minor": event.amount_minor,
-    }
-
-
-def _earned_data(event: PointsEarned) -> dict[str, object]:
-    return {
-        "lot": event.lot,
-        "unit": event.unit,
-        "points": event.points,
-        "purchase": event.purchase,
-        **_origin_data(event.origin),
-        "expires_at": None if event.expires_at is None else rfc3339(event.expires_at),
-        "arithmetic": event.origin.arithmetic,
-    }
-
-
-def _taken_back_data(event: PointsTakenBack) -> dict[str, object]:
-    return {
-        "purchase": event.purchase,
-        "return": event.return_id,
-        "lot": event.lot,
-        "unit": event.unit,
-        "points": event.points,
-        "lots": [{"lot": part.lot, "points": part.points} for part in event.lots],
-        "owed": event.owed,
-        **_origin_data(event.origin),
-        "arithmetic": event.origin.arithmetic,
-    }
-
-
-def _redemption_data(event: PointsRedeemed | PointsRestored) -> dict[str, object]:
-    named = {"purchase": event.purchase, "card": getattr(event, "card", None)}
-    data = {
-        "redemption": event.redemption,
-        "unit": event.unit,
-        "points": event.points,
-        **{name: id_ for name, id_ in named.items() if id_ is not None},
-        "lots": [_part(part) for part in event.lots],
-    }
-    if isinstance(event, PointsRestored) and event.redeemed_at is not None:
-        data["redeemed_at"] = rfc3339(event.redeemed_at)
-    return data
-
-
-def _part(part: LotPoints) -> dict[str, object]:
-    merchant = {} if part.merchant is None else {"merchant": part.merchant}
-    return {"lot": part.lot, "points": part.points, **merchant}
-
-
-def _origin_data(origin: Origin) -> dict[str, object]:
-    return {"programme": origin.programme, "version": origin.version, "rule": origin.rule}

@@ -70,11 +70,16 @@ def on_intake(name: str) -> dict[str, Any]:
         "return": ("grocer", "31198459568/r1"),
         "redemption": ("grocer", "till3-42"),
         "reversal": ("grocer", "till3-42"),
+        "hold": ("grocer", "order-77"),
+        "capture": ("grocer", "order-77"),
+        "release": ("grocer", "order-77"),
         "claim": ("grocer", "31198459571/app-7f3a"),
         "card": ("grocer", "4006381333931/desk-1"),
         "award": ("/rewards", _A_DERIVED_ID),
         "take-back": ("/rewards", _A_DERIVED_ID),
         "expiry": ("/clock", _A_DERIVED_ID),
+        "credit": ("/clock", _A_DERIVED_ID),
+        "hold-expiry": ("/clock", _A_DERIVED_ID),
         "lapse": ("/clock", _A_DERIVED_ID),
     }[command]
     type_ = f"stampbook.{command}"

@@ -22,6 +22,58 @@ class NotEnoughPoints(Refused):
         self.points_available = points_available
 
 
+class UnknownHold(Refused):
+    """There is no such hold to capture or release."""
+
+    code = "unknown-hold"
+
+
+class HoldHasEnded(Refused):
+    """A hold sets points aside until its end, and no longer."""
+
+    code = "hold-expired"
+
+    def __init__(self, hold: str, why: str) -> None:
+        super().__init__(f"hold {hold}: {why}")
+        self.hold = hold
+
+
+class HoldIsCaptured(Refused):
+    """What was set aside has been spent."""
+
+    code = "hold-captured"
+
+
+class HoldIsReleased(Refused):
+    """What was set aside has been given back."""
+
+    code = "hold-released"
+
+
+class CaptureTooLarge(Refused):
+    """A capture spends no more than was set aside."""
+
+    code = "capture-too-large"
+
+    def __init__(self, *, points_asked: int, points_held: int) -> None:
+        super().__init__(f"asked to capture {points_asked} points, {points_held} are held")
+        self.points_asked = points_asked
+        self.points_held = points_held
+
+
+class PointsSpent(Refused):
+    """The points of what comes back are spent, and the programme takes no such return."""
+
+    code = "points-spent"
+
+    def __init__(self, *, points_asked: int, points_available: int) -> None:
+        super().__init__(
+            f"up to {points_asked} points would be taken back, {points_available} are left"
+        )
+        self.points_asked = points_asked
+        self.points_available = points_available
+
+
 class UnknownRedemption(Refused):
     """There is no such redemption to reverse."""
 

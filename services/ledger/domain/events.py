@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from services.ledger.domain.purchase import Part
+from services.ledger.domain.terms import STANDARD, Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,21 @@ class PointsEarned:
     earned_at: datetime
     expires_at: datetime | None  # exclusive: worthless from this instant on; None: never
     origin: Origin
+    credit_at: datetime | None = None  # promised for then, pending till then; None: at hand at once
+    terms: Terms = STANDARD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointsCredited:
+    """A promise was kept: what was pending of a lot is at hand."""
+
+    lot: str
+    unit: str
+    points: int
+    purchase: str | None
+    promised_at: datetime
+    credited_at: datetime
+    is_late: bool  # whether the promised instant had passed longer than the clock needs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,15 +152,28 @@ class PointsTakenBack:
     return_id: str
     lot: str  # the lot that the purchase had earned
     unit: str
-    lots: tuple[LotPoints, ...]  # where the points were taken from
+    lots: tuple[LotPoints, ...]  # where points at hand were taken from
     owed: int  # >= 0: not covered by any lot, repaid by the next points
     returned_at: datetime
     origin: Origin
+    pending: int = 0  # >= 0: of the purchase's own lot, before they were ever at hand
 
     @property
     def points(self) -> int:
         """All points taken back, those still owed included."""
-        return self.owed + sum(part.points for part in self.lots)
+        return self.pending + self.owed + sum(part.points for part in self.lots)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointsWrittenOff:
+    """What a return should have taken and was spent: nobody owes it any more."""
+
+    purchase: str
+    return_id: str
+    lot: str  # the lot that the purchase had earned, whose terms forgive
+    unit: str
+    points: int
+    written_off_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,13 +187,82 @@ class PointsRepaid:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PointsHeld:
+    """Points were set aside: they are spent by nobody else till captured or released."""
+
+    hold: str
+    unit: str
+    lots: tuple[LotPoints, ...]  # in the order of spending
+    held_at: datetime
+    expires_at: datetime  # the hold's end: exclusive, released from then on
+
+    @property
+    def points(self) -> int:
+        """All points set aside."""
+        return sum(part.points for part in self.lots)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointsCaptured:
+    """Points that were set aside were spent."""
+
+    hold: str
+    unit: str
+    lots: tuple[LotPoints, ...]
+    captured_at: datetime
+    purchase: str | None = None
+
+    @property
+    def points(self) -> int:
+        """All points spent."""
+        return sum(part.points for part in self.lots)
+
+
+class Release(StrEnum):
+    """Why points are no longer set aside."""
+
+    ASKED = "asked"
+    CAPTURED_IN_PART = "captured-in-part"  # the rest of a hold
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointsReleased:
+    """Points that were set aside lie in their lots again."""
+
+    hold: str
+    unit: str
+    lots: tuple[LotPoints, ...]
+    released_at: datetime
+    reason: Release
+
+    @property
+    def points(self) -> int:
+        """All points given back."""
+        return sum(part.points for part in self.lots)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointsExtended:
+    """A lot ends later than it was to."""
+
+    lot: str
+    unit: str
+    points: int  # what lies in it
+    purchase: str | None
+    was: datetime  # its end till now
+    expires_at: datetime
+    extended_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PointsExpired:
     """What was left of a lot ended with it."""
 
     lot: str
     unit: str
     points: int
-    purchase: str
+    purchase: str | None
     expired_at: datetime  # the lot's end, whenever it was noticed
 
 
@@ -174,9 +273,15 @@ Event = (
     | CardIssued
     | CardBlocked
     | PointsEarned
+    | PointsCredited
     | PointsRedeemed
     | PointsRestored
+    | PointsHeld
+    | PointsCaptured
+    | PointsReleased
     | PointsTakenBack
+    | PointsWrittenOff
     | PointsRepaid
+    | PointsExtended
     | PointsExpired
 )

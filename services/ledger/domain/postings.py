@@ -11,12 +11,18 @@ from services.ledger.domain.events import (
     CardIssued,
     Event,
     LotPoints,
+    PointsCaptured,
+    PointsCredited,
     PointsEarned,
     PointsExpired,
+    PointsExtended,
+    PointsHeld,
     PointsRedeemed,
+    PointsReleased,
     PointsRepaid,
     PointsRestored,
     PointsTakenBack,
+    PointsWrittenOff,
     PurchaseClaimed,
     PurchaseRecorded,
     ReturnRecorded,
@@ -24,15 +30,21 @@ from services.ledger.domain.events import (
 
 
 class Account(StrEnum):
-    """The two sides of every movement. Balances of all accounts always sum to zero."""
+    """The chart of accounts. Of each unit the balances of all accounts sum to zero."""
 
     AVAILABLE = "available"  # the member's, by lot
+    PENDING = "pending"  # the member's, by lot: promised for a date
+    HELD = "held"  # the member's, by lot: set aside
     OWED = "owed"  # the member's: negative
     ISSUED = "issued"
     REDEEMED = "redeemed"
     EXPIRED = "expired"
-    TAKEN_BACK = "taken-back"
+    REVERSED = "reversed"  # taken back by returns
+    WRITTEN_OFF = "written-off"  # owed by members and forgiven
     OWED_BETWEEN_MERCHANTS = "owed-between-merchants"  # negative: the issuer's, who owes them
+
+
+OF_LOTS = frozenset((Account.AVAILABLE, Account.PENDING, Account.HELD))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +57,33 @@ class Posting:
     merchant: str | None = None  # whose side between merchants it is; None: the event's own
 
 
-def postings(event: Event) -> list[Posting]:  # noqa: PLR0911  # one return an event
+def postings(event: Event) -> list[Posting]:  # noqa: C901, PLR0911, PLR0912  # a line each
     """Both sides of what an event moves; they sum to zero."""
     match event:
-        case (
-            PurchaseRecorded() | PurchaseClaimed() | ReturnRecorded() | CardIssued() | CardBlocked()
-        ):
+        case PurchaseRecorded() | PurchaseClaimed() | ReturnRecorded():
             return []
-        case PointsEarned(lot=lot, points=points):
-            return _transfer(Account.ISSUED, [Posting(Account.AVAILABLE, points, lot)])
+        case CardIssued() | CardBlocked() | PointsExtended():
+            return []
+        case PointsEarned(lot=lot, points=points, credit_at=credit_at):
+            account = Account.AVAILABLE if credit_at is None else Account.PENDING
+            return _transfer(Account.ISSUED, [Posting(account, points, lot)])
+        case PointsCredited(lot=lot, points=points):
+            return _moved([LotPoints(lot, points)], Account.PENDING, Account.AVAILABLE)
         case PointsRedeemed(lots=lots):
-            return [*_transfer(Account.REDEEMED, _taken(lots)), *_settled(lots, 1)]
+            return _spent(lots, Account.AVAILABLE)
         case PointsRestored(lots=lots):
-            given = [Posting(Account.AVAILABLE, part.points, part.lot) for part in lots]
-            return [*_transfer(Account.REDEEMED, given), *_settled(lots, -1)]
-        case PointsTakenBack(lots=lots, owed=owed):
-            owing = [Posting(Account.OWED, -owed)] if owed else []
-            return _transfer(Account.TAKEN_BACK, [*_taken(lots), *owing])
+            given = _transfer(Account.REDEEMED, _of(lots, Account.AVAILABLE, 1))
+            return [*given, *_settled(lots, -1)]
+        case PointsHeld(lots=lots):
+            return _moved(lots, Account.AVAILABLE, Account.HELD)
+        case PointsCaptured(lots=lots):
+            return _spent(lots, Account.HELD)
+        case PointsReleased(lots=lots):
+            return _moved(lots, Account.HELD, Account.AVAILABLE)
+        case PointsTakenBack():
+            return _transfer(Account.REVERSED, _taken_back(event))
+        case PointsWrittenOff(points=points):
+            return _transfer(Account.WRITTEN_OFF, [Posting(Account.OWED, points)])
         case PointsRepaid(lot=lot, points=points):
             return [
                 Posting(Account.AVAILABLE, -points, lot),
@@ -73,8 +95,22 @@ def postings(event: Event) -> list[Posting]:  # noqa: PLR0911  # one return an e
             return _transfer(Account.EXPIRED, [Posting(Account.AVAILABLE, -points, lot)])
 
 
-def _taken(lots: Sequence[LotPoints]) -> list[Posting]:
-    return [Posting(Account.AVAILABLE, -part.points, part.lot) for part in lots]
+def _of(lots: Sequence[LotPoints], account: Account, sign: int) -> list[Posting]:
+    return [Posting(account, sign * part.points, part.lot) for part in lots]
+
+
+def _moved(lots: Sequence[LotPoints], from_: Account, to: Account) -> list[Posting]:
+    return [*_of(lots, from_, -1), *_of(lots, to, 1)]
+
+
+def _spent(lots: Sequence[LotPoints], from_: Account) -> list[Posting]:
+    return [*_transfer(Account.REDEEMED, _of(lots, from_, -1)), *_settled(lots, 1)]
+
+
+def _taken_back(event: PointsTakenBack) -> list[Posting]:
+    pending = [Posting(Account.PENDING, -event.pending, event.lot)] if event.pending else []
+    owing = [Posting(Account.OWED, -event.owed)] if event.owed else []
+    return [*pending, *_of(event.lots, Account.AVAILABLE, -1), *owing]
 
 
 def _settled(lots: Sequence[LotPoints], direction: int) -> list[Posting]:

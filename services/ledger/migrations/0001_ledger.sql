@@ -16,25 +16,51 @@ CREATE TABLE lots (
     member TEXT NOT NULL,
     unit TEXT NOT NULL,
     points BIGINT NOT NULL,         -- as earned
-    points_left BIGINT NOT NULL,    -- not spent, taken back or expired
+    points_left BIGINT NOT NULL,    -- at hand: not spent, set aside, taken back or expired
+    points_pending BIGINT NOT NULL, -- promised for credit_at
+    points_held BIGINT NOT NULL,    -- set aside
+    rank BIGINT NOT NULL,           -- the lower is spent first, whatever its end
     earned_at BIGINT NOT NULL,      -- microseconds
     expires_at BIGINT NOT NULL,     -- microseconds, exclusive; the largest number: never
     expires_text TEXT,              -- the same as people write it, with the programme's offset
-    merchant TEXT NOT NULL,
-    purchase TEXT NOT NULL,
+    credit_at BIGINT,               -- microseconds: when what is pending is due
+    shortfall TEXT,                 -- what is done about points that are spent when a return takes
+                                    -- them back: write-off or refuse; none: they are owed
+    grace_s BIGINT,                 -- for points restored after the end; none: no grace
+    merchant TEXT NOT NULL,         -- who issued it
+    purchase TEXT,                  -- what earned it, if a purchase did
     position BIGINT NOT NULL,       -- of the event that earned it
     touched BIGINT NOT NULL         -- position of the newest event that moved its points
 );
 
 -- In the order of spending, open lots only: the cost of a redemption does not grow with history.
-CREATE INDEX lots_open ON lots (member, unit, expires_at, earned_at, lot) WHERE points_left > 0;
+CREATE INDEX lots_open ON lots (member, unit, rank, expires_at, earned_at, lot)
+WHERE points_left > 0;
 
 CREATE INDEX lots_due ON lots (expires_at) WHERE points_left > 0 AND expires_at < 9223372036854775807;
+
+CREATE INDEX lots_promised ON lots (credit_at) WHERE points_pending > 0;
+
+CREATE INDEX lots_set_aside ON lots (member, unit) WHERE points_pending > 0 OR points_held > 0;
+
+CREATE INDEX lots_refusing ON lots (merchant, purchase) WHERE shortfall = 'refuse';
+
+CREATE TABLE holds (
+    hold BYTEA PRIMARY KEY,         -- its command
+    merchant TEXT NOT NULL,
+    id TEXT NOT NULL,
+    member TEXT NOT NULL,
+    expires_at BIGINT NOT NULL,     -- microseconds: released from then on
+    state TEXT NOT NULL,            -- open, captured, released or expired
+    position BIGINT NOT NULL        -- of the event that set the points aside
+);
+
+CREATE INDEX holds_due ON holds (expires_at) WHERE state = 'open';
 
 CREATE TABLE lot_entries (
     lot BYTEA NOT NULL,
     position BIGINT NOT NULL,       -- of the event that took or gave points after the lot was earned
-    points BIGINT NOT NULL,         -- negative: taken
+    points BIGINT NOT NULL,         -- at hand; negative: taken
     PRIMARY KEY (lot, position)
 );
 

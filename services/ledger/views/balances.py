@@ -10,6 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from services.ledger.domain.postings import Account
 from services.ledger.views import story
 from services.ledger.views.past import Past, fold
 from services.ledger.wire import stream_of
@@ -25,6 +26,11 @@ SELECT unit, expires_at, min(expires_text), CAST(sum(points_left) AS BIGINT)
 FROM lots WHERE member = :member AND points_left > 0 AND expires_at > :at
 GROUP BY unit, expires_at
 """
+_SET_ASIDE = """
+SELECT unit, CAST(sum(points_pending) AS BIGINT), CAST(sum(points_held) AS BIGINT)
+FROM lots WHERE member = :member AND (points_pending > 0 OR points_held > 0)
+GROUP BY unit
+"""
 
 
 @dataclass(slots=True)
@@ -33,6 +39,8 @@ class _Unit:
 
     points: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
     texts: dict[int, str] = field(default_factory=dict)
+    pending: int = 0
+    held: int = 0
 
     def add(self, points: int, end: datetime | None, *, at: datetime) -> None:
         """Points of a lot, which are worth nothing from its end on."""
@@ -65,6 +73,8 @@ def _now(connection: Connection, member: str, *, at: datetime) -> dict[str, _Uni
         units[name].points[end] += points
         if text is not None:
             units[name].texts[end] = text
+    for name, pending, held in connection.rows(_SET_ASIDE, {"member": member}):
+        units[name].pending, units[name].held = pending, held
     return units
 
 
@@ -85,7 +95,13 @@ def available(past: Past, unit: str, *, at: datetime) -> int:
 
 def _by_end(past: Past, *, at: datetime) -> defaultdict[str, _Unit]:
     units: defaultdict[str, _Unit] = defaultdict(_Unit)
-    for (name, _, lot), points in past.points.items():
+    for (name, account, lot), points in past.points.items():
+        if account is Account.PENDING:
+            units[name].pending += points
+            continue
+        if account is Account.HELD:
+            units[name].held += points
+            continue
         # A return that was told late may have taken points of a lot that was earned only later:
         # without the lot they are missing like any debt.
         end = past.ends.get(lot) if lot is not None else None
@@ -97,8 +113,8 @@ def _line(name: str, unit: _Unit) -> dict[str, object]:
     return {
         "unit": name,
         "available": sum(unit.points.values()),
-        "pending": 0,
-        "held": 0,
+        "pending": unit.pending,
+        "held": unit.held,
         "expiring": [
             {"points": points, "expires_at": unit.texts.get(end)}
             for end, points in sorted(unit.points.items())

@@ -65,7 +65,7 @@ def sources(
         line = share(part, lot, entry_id=by.event_id, is_shown=reader.may_see(lot))
         if reader.may_see(lot):
             line["rule"] = rule_of(_origin(by))
-            at = (lot.lot.merchant, lot.lot.purchase)
+            at = (lot.lot.merchant, lot.lot.purchase or "")
             if at not in bought:
                 bought[at] = purchase(
                     reader.connection, reader.log, merchant=at[0], purchase_id=at[1]

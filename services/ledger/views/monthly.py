@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from services.ledger.domain.postings import Account
 from services.ledger.history import Recorded
 from services.ledger.views import balances, story
 from services.ledger.views.past import Past
@@ -144,8 +145,9 @@ def _ended(past: Past, unit: str, *, at: datetime) -> int:
     """What the entries have left in lots that are worth nothing any more."""
     return sum(
         points
-        for (name, _, lot), points in past.points.items()
-        if name == unit and lot is not None and _has_ended(past.ends.get(lot), at=at)
+        for (name, account, lot), points in past.points.items()
+        if name == unit and lot is not None and account is Account.AVAILABLE
+        if _has_ended(past.ends.get(lot), at=at)
     )
 
 
@@ -162,8 +164,9 @@ def _ends_next(expiring: object) -> Sequence[object]:
 def _check_kept(connection: Connection, member: str, whole: Past) -> None:
     """The story as a whole comes to what the writer keeps of the member."""
     summed: Counter[str] = Counter()
-    for (unit, _, _), points in whole.points.items():
-        summed[unit] += points
+    for (unit, account, _), points in whole.points.items():
+        if account in story.AT_HAND:
+            summed[unit] += points
     kept: defaultdict[str, int] = defaultdict(int)
     for unit, points in connection.rows(_KEPT, {"stream": stream_of(member), "member": member}):
         kept[unit] += points

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from services.ledger.domain.events import Event, PointsEarned
-from services.ledger.domain.postings import Account
+from services.ledger.domain.events import Event, PointsEarned, PointsExtended
+from services.ledger.domain.postings import OF_LOTS, Account, postings
 from services.ledger.store.lots import load_lots
 from services.ledger.views import story
 from services.ledger.wire import stream_of
@@ -25,9 +25,14 @@ UNDOING = 1  # what it costs to undo an entry, where to follow one costs 1
 # The search trusts that times of recording grow; it stays exact if a clock was put back by less.
 _CLOCK_SET_BACK_MAX = timedelta(hours=1)
 _LOTS_OPEN = """
-SELECT lot, unit, points_left, expires_text FROM lots WHERE member = :member AND points_left > 0
+SELECT lot, unit, points_left, points_pending, points_held, expires_text FROM lots
+WHERE member = :member AND points_left > 0
+UNION ALL
+SELECT lot, unit, points_left, points_pending, points_held, expires_text FROM lots
+WHERE member = :member AND (points_pending > 0 OR points_held > 0) AND points_left = 0
 """
 _DEBTS = "SELECT unit, points FROM debts WHERE stream = :stream"
+_OF_THE_MEMBER = OF_LOTS | {Account.OWED}
 
 
 @dataclass(slots=True)
@@ -42,7 +47,7 @@ class Past:
 
     def follow(self, event: Event) -> None:
         """Add what an event did."""
-        if isinstance(event, PointsEarned):
+        if isinstance(event, PointsEarned | PointsExtended):
             self.ends[event.lot] = event.expires_at
         self._move(event, 1)
 
@@ -50,10 +55,14 @@ class Past:
         """Take away what an event did; newest first."""
         if isinstance(event, PointsEarned):
             self.ends.pop(event.lot, None)
+        if isinstance(event, PointsExtended):
+            self.ends[event.lot] = event.was
         self._move(event, -1)
 
     def _move(self, event: Event, direction: int) -> None:
-        for posting in story.movements(event):
+        for posting in postings(event):
+            if posting.account not in _OF_THE_MEMBER:
+                continue
             unit: str = event.unit  # type: ignore[union-attr]  # what moves points has a unit
             self.points[unit, posting.account, posting.lot] += direction * posting.points
 
@@ -95,10 +104,12 @@ def _unwound(connection: Connection, member: str, moment: story.Moment, *, after
 
 def _present(connection: Connection, member: str) -> Past:
     past = Past()
-    for raw_lot, unit, points, end in connection.rows(_LOTS_OPEN, {"member": member}):
+    for raw_lot, unit, left, pending, held, end in connection.rows(_LOTS_OPEN, {"member": member}):
         lot = str(UUID(bytes=bytes(raw_lot)))
         past.ends[lot] = None if end is None else parse_rfc3339(end)
-        past.points[unit, Account.AVAILABLE, lot] = points
+        past.points[unit, Account.AVAILABLE, lot] = left
+        past.points[unit, Account.PENDING, lot] = pending
+        past.points[unit, Account.HELD, lot] = held
     for unit, owed in connection.rows(_DEBTS, {"stream": stream_of(member)}):
         past.points[unit, Account.OWED, None] = -owed
     return past

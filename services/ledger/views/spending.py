@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from services.ledger import history
-from services.ledger.domain.events import LotPoints, PointsRedeemed, PointsRestored
+from services.ledger.domain.events import LotPoints, PointsCaptured, PointsRedeemed, PointsRestored
 from services.ledger.history import Recorded
 from services.runtime.clock import rfc3339
 from services.runtime.database import Connection
 from services.runtime.eventlog import EventLog
 
+_Name = tuple[str, str, str]  # merchant, redemption or hold, and its id
 _PAGE_SIZE = 500
 _MOVED = """
 SELECT position FROM lot_entries WHERE lot = :lot AND position > :after
@@ -22,24 +23,29 @@ ORDER BY position LIMIT :limit
 def spending(
     connection: Connection, log: EventLog, lot: str, *, after: int, limit: int
 ) -> tuple[list[dict[str, object]], int | None]:
-    """The redemptions after a position that still stand, and where to go on, if there are more."""
-    spent: dict[tuple[str, str], Recorded] = {}
-    points: dict[tuple[str, str], int] = {}
+    """The spending after a position that still stands, and where to go on, if there is more."""
+    spent: dict[_Name, Recorded] = {}
+    points: dict[_Name, int] = {}
     for recorded in _moves(connection, log, lot):
         event = recorded.event
-        if isinstance(event, PointsRedeemed):
-            redemption = recorded.merchant, event.redemption
-            spent[redemption] = recorded
-            points[redemption] = _of(lot, event.lots)
+        if isinstance(event, PointsRedeemed | PointsCaptured):
+            spent[_name(recorded.merchant, event)] = recorded
+            points[_name(recorded.merchant, event)] = _of(lot, event.lots)
         elif isinstance(event, PointsRestored):
-            points[recorded.merchant, event.redemption] -= _of(lot, event.lots)
+            points[_name(recorded.merchant, event)] -= _of(lot, event.lots)
     lines = [
-        (recorded.position, _line(recorded, points[redemption]))
-        for redemption, recorded in spent.items()
-        if points[redemption] and recorded.position > after
+        (recorded.position, _line(recorded, points[name]))
+        for name, recorded in spent.items()
+        if points[name] and recorded.position > after
     ]
     page = lines[:limit]
     return [line for _, line in page], page[-1][0] if len(lines) > limit else None
+
+
+def _name(merchant: str, event: PointsRedeemed | PointsCaptured | PointsRestored) -> _Name:
+    if isinstance(event, PointsCaptured):
+        return merchant, "hold", event.hold
+    return merchant, "redemption", event.redemption
 
 
 def _moves(connection: Connection, log: EventLog, lot: str) -> Iterator[Recorded]:
@@ -54,10 +60,11 @@ def _moves(connection: Connection, log: EventLog, lot: str) -> Iterator[Recorded
 
 def _line(recorded: Recorded, points: int) -> dict[str, object]:
     event = recorded.event
-    assert isinstance(event, PointsRedeemed)
+    assert isinstance(event, PointsRedeemed | PointsCaptured)
+    _, kind, id_ = _name(recorded.merchant, event)
     line: dict[str, object] = {
         "entry": recorded.event_id,
-        "redemption": event.redemption,
+        kind: id_,
         "merchant": recorded.merchant,
         "points": points,
         "at": rfc3339(recorded.occurred_at),

@@ -8,7 +8,6 @@ from datetime import datetime
 from itertools import islice
 
 from services.ledger.domain.events import PointsEarned
-from services.ledger.domain.postings import Account
 from services.ledger.history import Recorded
 from services.ledger.store.lots import load_lots
 from services.ledger.views import story
@@ -18,7 +17,7 @@ from services.runtime.clock import rfc3339
 from services.runtime.database import Connection
 
 _EARNED = ["points.earned"]
-_NAMED = ("purchase", "redemption", "lot")  # what an event may name, as the statement shows it
+_NAMED = ("purchase", "redemption", "hold", "lot")  # what an event may name
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +68,39 @@ def lots(
     return _slice(lines, limit)
 
 
-def _left_now(connection: Connection, page: Sequence[Recorded]) -> dict[str, int]:
+@dataclass(slots=True)
+class _Left:
+    """What is left of a lot, and until when."""
+
+    expires_at: datetime | None
+    available: int = 0
+    pending: int = 0
+    held: int = 0
+
+    def state(self, *, at: datetime) -> str:
+        if self.pending:
+            return "pending"
+        if self.expires_at is not None and self.expires_at <= at:
+            return "ended"
+        return "open" if self.available or self.held else "spent"
+
+
+def _left_now(connection: Connection, page: Sequence[Recorded]) -> dict[str, _Left]:
     """By lot, what is left of it."""
     names = [each.event.lot for each in page if isinstance(each.event, PointsEarned)]
-    return {lot: stored.lot.points_left for lot, stored in load_lots(connection, names).items()}
-
-
-def _left_then(past: Past) -> dict[str, int]:
+    lots = (stored.lot for stored in load_lots(connection, names).values())
     return {
-        lot: points
-        for (_, account, lot), points in past.points.items()
-        if lot is not None and account is Account.AVAILABLE
+        lot.lot: _Left(lot.expires_at, lot.points_left, lot.points_pending, lot.points_held)
+        for lot in lots
     }
+
+
+def _left_then(past: Past) -> dict[str, _Left]:
+    found = {lot: _Left(end) for lot, end in past.ends.items()}
+    for (_, account, lot), points in past.points.items():
+        if lot in found:
+            setattr(found[lot], account.value, points)
+    return found
 
 
 def entry(recorded: Recorded) -> dict[str, object]:
@@ -105,25 +125,29 @@ def entry(recorded: Recorded) -> dict[str, object]:
     return line
 
 
-def _lot(recorded: Recorded, left: dict[str, int], *, at: datetime) -> dict[str, object]:
+def _lot(recorded: Recorded, left: dict[str, _Left], *, at: datetime) -> dict[str, object]:
     earned = recorded.event
     assert isinstance(earned, PointsEarned)
-    points_left = left.get(earned.lot, 0)  # of some that nothing was left of, nothing is known
-    has_ended = earned.expires_at is not None and earned.expires_at <= at
+    # Of some that nothing was left of, nothing is known.
+    lot = left.get(earned.lot) or _Left(earned.expires_at)
+    state = lot.state(at=at)
     return {
         "lot": earned.lot,
         "entry": recorded.event_id,
         "unit": earned.unit,
         "points": earned.points,
-        "available": 0 if has_ended else points_left,
-        "state": "ended" if has_ended else "open" if points_left else "spent",
+        "available": 0 if state == "ended" else lot.available,
+        "pending": lot.pending,
+        "held": lot.held,
+        "state": state,
         "merchant": recorded.merchant,
         "purchase": earned.purchase,
         "programme": earned.origin.programme,
         "version": earned.origin.version,
         "rule": earned.origin.rule,
         "earned_at": rfc3339(earned.earned_at),
-        "expires_at": None if earned.expires_at is None else rfc3339(earned.expires_at),
+        "credit_at": None if earned.credit_at is None else rfc3339(earned.credit_at),
+        "expires_at": None if lot.expires_at is None else rfc3339(lot.expires_at),
     }
 
 

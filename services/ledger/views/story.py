@@ -16,7 +16,7 @@ from services.ledger.wire import NAMES, PREFIX, SUFFIX, stream_of
 from services.runtime.database import Connection
 
 POINTS_EVENTS = tuple(name for name in NAMES.values() if name.startswith("points."))
-_OF_THE_MEMBER = (Account.AVAILABLE, Account.OWED)
+AT_HAND = (Account.AVAILABLE, Account.OWED)
 _PAGE_SIZE = 200
 _PAGE = """
 SELECT version, event FROM events
@@ -60,8 +60,8 @@ _times = msgspec.json.Decoder(_Times).decode
 
 
 def movements(event: Event) -> list[Posting]:
-    """What an event moves on the member's side."""
-    return [posting for posting in postings(event) if posting.account in _OF_THE_MEMBER]
+    """What an event does to what the member has at hand, or owes."""
+    return [posting for posting in postings(event) if posting.account in AT_HAND]
 
 
 def newest(connection: Connection, member: str) -> int:

@@ -13,8 +13,11 @@ from services.ledger.domain.events import (
     Event,
     LotPoints,
     Origin,
+    PointsCaptured,
     PointsEarned,
+    PointsHeld,
     PointsRedeemed,
+    PointsReleased,
     PointsRestored,
     PointsTakenBack,
     PurchaseClaimed,
@@ -91,6 +94,8 @@ def _touched(event: Event) -> Sequence[LotPoints]:
             return []
         case PointsRedeemed(lots=lots) | PointsRestored(lots=lots) | PointsTakenBack(lots=lots):
             return lots
+        case PointsHeld(lots=lots) | PointsCaptured(lots=lots) | PointsReleased(lots=lots):
+            return lots
         case _:
             return [LotPoints(event.lot, event.points)]
 
@@ -106,6 +111,7 @@ def _origin(
     if merchant not in (None, own.lot.merchant):
         return {}
     origin = getattr(event, "origin", None) or _earned_by(connection, log, own.position)
+    assert own.lot.purchase is not None, "a purchase earned it"
     bought = purchase(connection, log, merchant=own.lot.merchant, purchase_id=own.lot.purchase)
     rule = rule_of(origin)
     return {"rule": rule} if bought is None else {"purchase": bought, "rule": rule}

@@ -11,21 +11,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ledger.domain import account
-from services.ledger.domain.account import Lot, Wallet
-from services.ledger.domain.errors import NotEnoughPoints, ReversalTooLarge
+from services.ledger.domain.account import Wallet
+from services.ledger.domain.errors import NotEnoughPoints, PointsSpent, ReversalTooLarge
 from services.ledger.domain.events import (
     Event,
     LotPoints,
     Origin,
+    PointsCaptured,
+    PointsCredited,
     PointsEarned,
     PointsExpired,
+    PointsExtended,
+    PointsHeld,
     PointsRedeemed,
+    PointsReleased,
     PointsRepaid,
     PointsRestored,
     PointsTakenBack,
+    PointsWrittenOff,
     PurchaseRecorded,
+    Release,
 )
-from services.ledger.domain.postings import Account, postings
+from services.ledger.domain.lot import Lot, opened
+from services.ledger.domain.postings import OF_LOTS, Account, postings
+from services.ledger.domain.terms import Shortfall, Terms
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 ORIGIN = Origin(programme="grocer", version=1, rule="base", arithmetic={})
@@ -63,7 +72,7 @@ def earned(points: int = 100, *, ends_in_days: int | None = 30) -> PointsEarned:
         lot=new.lot,
         unit=new.unit,
         points=points,
-        purchase=new.purchase,
+        purchase="purchase-new",
         earned_at=new.earned_at,
         expires_at=new.expires_at,
         origin=ORIGIN,
@@ -218,7 +227,7 @@ def test_restored_points_repay_what_is_owed_first() -> None:
 
 
 def take_back(own: Lot, others: list[Lot], points: int) -> PointsTakenBack:
-    return account.take_back(
+    taken, *_ = account.take_back(
         own,
         others,
         return_id="ret-1",
@@ -227,6 +236,8 @@ def take_back(own: Lot, others: list[Lot], points: int) -> PointsTakenBack:
         now=NOW,
         origin=ORIGIN,
     )
+    assert isinstance(taken, PointsTakenBack)
+    return taken
 
 
 def test_a_return_takes_from_the_purchases_own_lot_first() -> None:
@@ -284,6 +295,99 @@ def test_a_lot_ends_at_its_end_not_after_it() -> None:
     assert account.expire(lot("a", ends_in_days=0), now=NOW) is not None
 
 
+PROMISED = replace(earned(), credit_at=NOW + timedelta(days=14))
+
+
+def test_promised_points_wait_for_their_date() -> None:
+    assert account.earn(PROMISED, points_owed=50, now=NOW) == [PROMISED]
+
+
+def test_a_promise_whose_date_has_passed_is_kept_at_once_and_recorded_as_late() -> None:
+    overdue = replace(PROMISED, credit_at=NOW - timedelta(days=1))
+
+    _, credited, repaid = account.earn(overdue, points_owed=30, now=NOW)
+
+    assert isinstance(credited, PointsCredited)
+    assert credited.is_late
+    assert repaid == PointsRepaid(lot="new", unit="points", points=30, repaid_at=NOW)
+
+
+def test_what_was_promised_of_a_lot_that_has_ended_ends() -> None:
+    ended = replace(earned(ends_in_days=-1), credit_at=NOW - timedelta(days=2))
+
+    events = account.earn(ended, points_owed=30, now=NOW)
+
+    assert [type(event) for event in events] == [PointsEarned, PointsCredited, PointsExpired]
+
+
+def pending(points: int = 100, *, ends_in_days: int | None = 30, due_in: timedelta) -> Lot:
+    promised = lot("new", 100, left=0, ends_in_days=ends_in_days)
+    return replace(promised, points_pending=points, credit_at=NOW + due_in)
+
+
+def test_keeps_a_promise_on_its_date_and_not_before() -> None:
+    [credited] = account.credit(pending(60, due_in=timedelta()), points_owed=0, now=NOW)
+
+    assert isinstance(credited, PointsCredited)
+    assert (credited.points, credited.is_late) == (60, False)
+    assert account.credit(pending(due_in=timedelta(seconds=1)), points_owed=0, now=NOW) == []
+    assert account.credit(pending(0, due_in=timedelta()), points_owed=0, now=NOW) == []
+
+
+def test_what_is_credited_repays_what_is_owed_unless_the_lot_has_ended() -> None:
+    due = timedelta(hours=-1)
+
+    _, *repaid = account.credit(pending(due_in=due), points_owed=70, now=NOW)
+    ended = account.credit(pending(due_in=due, ends_in_days=0), points_owed=70, now=NOW)
+
+    assert repaid == [PointsRepaid(lot="new", unit="points", points=70, repaid_at=NOW)]
+    assert [type(event) for event in ended] == [PointsCredited]
+
+
+def test_a_return_takes_what_is_pending_before_what_is_at_hand() -> None:
+    own = replace(lot("own", 100, left=0), points_pending=70)
+
+    event = take_back(own, [lot("other", 20)], 100)
+
+    assert (event.pending, event.lots, event.owed) == (70, (LotPoints("other", 20),), 10)
+    assert event.points == 100
+
+
+def test_what_is_spent_is_forgiven_where_the_terms_say_so() -> None:
+    own = replace(lot("own", 100, left=10), terms=Terms(shortfall=Shortfall.WRITE_OFF))
+
+    taken, forgiven = account.take_back(
+        own, [], return_id="ret-1", points=50, returned_at=NOW, now=NOW, origin=ORIGIN
+    )
+
+    assert isinstance(taken, PointsTakenBack)
+    assert isinstance(forgiven, PointsWrittenOff)
+    assert forgiven.points == taken.owed == 40
+
+
+def test_a_lower_rank_is_spent_first_whatever_its_end() -> None:
+    base = replace(lot("base", ends_in_days=1), terms=Terms(rank=1))
+    bonus = lot("bonus", ends_in_days=None)
+
+    assert redeem(wallet(base, bonus), 150).lots == (LotPoints("bonus", 100), LotPoints("base", 50))
+
+
+def test_a_lot_that_has_ended_lives_again_for_its_time_of_grace() -> None:
+    grace = Terms(grace=timedelta(days=14))
+    ended = replace(lot("may", left=0, ends_in_days=-3), terms=grace)
+    open_ = replace(lot("june", left=0), terms=grace)
+
+    restored, extended, *repaid = account.reverse(
+        REDEEMED, {"may": ended, "june": open_}, points=None, points_owed=60, now=NOW
+    )
+
+    assert isinstance(restored, PointsRestored)
+    assert isinstance(extended, PointsExtended)
+    assert (extended.lot, extended.was) == ("may", ended.expires_at)
+    assert extended.expires_at == NOW + timedelta(days=14)
+    assert sum(each.points for each in repaid if isinstance(each, PointsRepaid)) == 60
+
+
 SPENT_ELSEWHERE = replace(REDEEMED, lots=(LotPoints("may", 50, "baker"), LotPoints("june", 20)))
 
 
@@ -309,6 +413,34 @@ EVENTS: list[Event] = [
     PointsRepaid(lot="new", unit="points", points=3, repaid_at=NOW),
     PointsExpired(lot="new", unit="points", points=3, purchase="p", expired_at=NOW),
     PurchaseRecorded(purchase="p", content=b"{}", purchased_at=NOW),
+    replace(earned(), credit_at=NOW),
+    PointsCredited(
+        lot="new",
+        unit="points",
+        points=100,
+        purchase="p",
+        promised_at=NOW,
+        credited_at=NOW,
+        is_late=False,
+    ),
+    PointsHeld(hold="h", unit="points", lots=SPENT_ELSEWHERE.lots, held_at=NOW, expires_at=NOW),
+    PointsCaptured(hold="h", unit="points", lots=SPENT_ELSEWHERE.lots, captured_at=NOW),
+    PointsReleased(
+        hold="h", unit="points", lots=REDEEMED.lots, released_at=NOW, reason=Release.ASKED
+    ),
+    replace(take_back(lot("own", left=10), [], 10), pending=40),
+    PointsWrittenOff(
+        purchase="p", return_id="r", lot="own", unit="points", points=20, written_off_at=NOW
+    ),
+    PointsExtended(
+        lot="own",
+        unit="points",
+        points=1,
+        purchase="p",
+        was=NOW,
+        expires_at=NOW,
+        extended_at=NOW,
+    ),
 ]
 
 
@@ -324,14 +456,30 @@ def test_points_are_conserved_over_a_members_story() -> None:
             balances[posting.account] += posting.points
 
     earned_points = -balances[Account.ISSUED]
-    gone = sum(balances[side] for side in (Account.REDEEMED, Account.EXPIRED, Account.TAKEN_BACK))
-    assert earned_points == balances[Account.AVAILABLE] + balances[Account.OWED] + gone
+    gone = (Account.REDEEMED, Account.EXPIRED, Account.REVERSED, Account.WRITTEN_OFF)
+    of_the_member = (*OF_LOTS, Account.OWED)
+    assert earned_points == sum(balances[side] for side in (*of_the_member, *gone))
+
+
+def test_a_lot_begins_empty_and_its_event_fills_it() -> None:
+    terms = Terms(rank=2)
+
+    [new] = opened(replace(earned(), terms=terms), merchant="baker")
+
+    assert (new.points, new.points_left, new.merchant, new.terms) == (100, 0, "baker", terms)
+    assert opened(REDEEMED, merchant="baker") == []
+
+
+def test_a_return_that_the_terms_refuse_names_its_numbers() -> None:
+    refused = PointsSpent(points_asked=10, points_available=3)
+
+    assert str(refused) == "up to 10 points would be taken back, 3 are left"
 
 
 def test_a_lot_never_holds_less_than_nothing_nor_more_than_it_earned() -> None:
-    assert lot("a", 100, left=10).moved(-10).points_left == 0
-    assert lot("a", 100, left=10).moved(90).points_left == 100
+    assert lot("a", 100, left=10).moved(Account.AVAILABLE, -10).points_left == 0
+    assert lot("a", 100, left=10).moved(Account.AVAILABLE, 90).points_left == 100
     with pytest.raises(AssertionError):
-        lot("a", 100, left=10).moved(-11)
+        lot("a", 100, left=10).moved(Account.AVAILABLE, -11)
     with pytest.raises(AssertionError):
-        lot("a", 100, left=100).moved(1)
+        lot("a", 100, left=100).moved(Account.HELD, 1)
