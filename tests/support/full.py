@@ -215,9 +215,17 @@ def load_programme(url: str) -> None:
     with httpx.Client(base_url=url, headers=headers, timeout=30, trust_env=False) as client:
         version = "/v1/programmes/grocer/versions/1"
         body = GROCER.read_bytes()
-        written = client.put(version, content=body, headers={"Content-Type": "application/yaml"})
-        written.raise_for_status()
-        client.post(f"{version}/activate").raise_for_status()
+        typed = {"Content-Type": "application/yaml"}
+        # What has just started may ask for a moment (503); doing either again changes nothing.
+        eventually(lambda: _is_done(client.put(version, content=body, headers=typed)))
+        eventually(lambda: _is_done(client.post(f"{version}/activate")))
+
+
+def _is_done(answer: httpx.Response) -> bool:
+    if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+        return False
+    answer.raise_for_status()
+    return True
 
 
 def _expect(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - an assertion with its sentence
