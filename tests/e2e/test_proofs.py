@@ -22,6 +22,7 @@ def kept(shop: Shop, tmp_path: Path) -> Path:
     shop.wait_for_points(member, 1)
     bundle = shop.client.get("/v1/proofs/events", params={"member": member})
     shop.buy(shop.name("p-2"), member, 2_000)
+    shop.wait_for_points(member, 3)
     note = shop.client.get("/v1/checkpoint").text
     sizes = {"from": bundle.json()["checkpoint"].split("\n")[1], "to": note.split("\n")[1]}
     growth = shop.client.get("/v1/proofs/consistency", params=sizes)
@@ -70,9 +71,9 @@ def test_a_statement_is_checked_without_us(shop: Shop, kept: Path) -> None:
     statement = kept / "statement.txt"
 
     said = verified(shop, kept, "statement.txt")
-    statement.write_bytes(statement.read_bytes().replace(b'"closing":1', b'"closing":9'))
+    statement.write_bytes(statement.read_bytes().replace(b'"closing":3', b'"closing":9'))
     forged = verified(shop, kept, "statement.txt")
 
     assert (said.returncode, said.stderr) == (0, "")
-    assert said.stdout.startswith("1 events are in the log")
+    assert said.stdout.startswith("2 events are in the log")
     assert (forged.returncode, forged.stdout) == (1, "")
