@@ -8,6 +8,7 @@ import msgspec
 
 from services.rewards.domain.awards import Award, Purchase, Return, TakeBack
 from services.rewards.domain.programme import Programme
+from services.rewards.domain.unit import OWE
 from services.runtime.clock import rfc3339
 from services.runtime.stream import Message
 
@@ -37,6 +38,7 @@ def award_command(
         "points": award.points,
         "earned_at": purchased_at,
         "expires_at": None if award.expires_at is None else rfc3339(award.expires_at),
+        **_terms(award),
         "programme": programme.name,
         "version": programme.version,
         "rule": award.rule.name,
@@ -83,6 +85,20 @@ def take_back_command(
         },
     }
     return _message("take-back", str(take_back.id), command, member=member, headers=headers)
+
+
+def _terms(award: Award) -> dict[str, object]:
+    """What differs from the standard; of points without terms an award says nothing more."""
+    said: dict[str, object] = {}
+    if award.credit_at is not None:
+        said["credit_at"] = rfc3339(award.credit_at)
+    if award.terms.rank:
+        said["rank"] = award.terms.rank
+    if award.terms.shortfall != OWE:
+        said["shortfall"] = award.terms.shortfall
+    if award.terms.grace_s is not None:
+        said["grace_s"] = award.terms.grace_s
+    return said
 
 
 def _message(

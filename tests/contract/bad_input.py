@@ -237,6 +237,7 @@ SETTINGS = [
     *_all("commands/key", "/name", BAD_TEXTS),
 ]
 _EARN = "/rules/base/earn"
+_UNIT = "/units/points"
 PROGRAMMES = [
     *_all("programme", "/colour", UNKNOWN),
     *_all("programme", "/programme", BAD_IDS, ((MISSING, "missing"),)),
@@ -252,6 +253,18 @@ PROGRAMMES = [
         (("12 months", "malformed"), ("P-1M", "malformed"), ("P1.5M", "malformed")),
         (("P9M1Y", "malformed"), ("P999999Y", "malformed"), (12, "wrong-type")),
     ),
+    *_all("programme.terms", f"{_UNIT}/expires_after", (("P12M", "not-allowed"),)),  # not both
+    *_all("programme.terms", f"{_UNIT}/expires", (("P12M", "wrong-type"), ([], "wrong-type"))),
+    *_all("programme.terms", f"{_UNIT}/expires/before", UNKNOWN),
+    *_all("programme.terms", f"{_UNIT}/expires/end_of", (("week", "not-allowed"),)),
+    *_all("programme.terms", f"{_UNIT}/expires/end_of", ((MISSING, "missing"),)),
+    *_all("programme.terms", f"{_UNIT}/expires/after", (("a year", "malformed"),)),
+    *_all("programme.terms", f"{_UNIT}/credited_after", (("-P1D", "malformed"),)),
+    *_all("programme.terms", f"{_UNIT}/credited_after", ((14, "wrong-type"),)),
+    *_all("programme.terms", f"{_UNIT}/spent_rank", ((-1, "out-of-range"), (0.5, "wrong-type"))),
+    *_all("programme.terms", f"{_UNIT}/spent_rank", ((1_001, "out-of-range"),)),
+    *_all("programme.terms", f"{_UNIT}/when_spent", (("forgive", "not-allowed"),)),
+    *_all("programme.terms", f"{_UNIT}/grace", (("P1M", "malformed"), ("PT1S", "malformed"))),
     *_all("programme", "/rules", (({}, "too-short"), ([], "wrong-type"), (MISSING, "missing"))),
     *_all("programme", "/rules/base/when", UNKNOWN),
     *_all("programme", "/rules/base/on", (("return", "not-allowed"), (MISSING, "missing"))),

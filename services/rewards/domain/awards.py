@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 
 from services.rewards.domain.period import after
 from services.rewards.domain.programme import Programme, Rule
+from services.rewards.domain.unit import STANDARD, Terms
 
 _LOT = UUID("0d9a3c2e-5e0e-5b7b-9a53-2f4c1d7c8e61")
 _TAKE_BACK = UUID("6b1f0c57-7b0a-5d0e-8a44-93d7c2a1be05")
@@ -46,6 +47,8 @@ class Award:
     rule: Rule
     points: int  # > 0
     expires_at: datetime | None  # exclusive, with the programme's offset; None: never
+    credit_at: datetime | None = None  # pending until then; None: at hand at once
+    terms: Terms = STANDARD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +77,7 @@ def awards_of(purchase: Purchase, programme: Programme) -> Iterator[Award]:
     for rule in programme.rules:
         points = points_for(rule, amount_minor=purchase.amount_minor)
         if points:
-            yield Award(
-                lot=_lot(purchase, programme, rule),
-                rule=rule,
-                points=points,
-                expires_at=_end(purchase, rule, programme),
-            )
+            yield _award(purchase, programme, rule, points)
 
 
 def take_backs_of(returned: Return, programme: Programme) -> Iterator[TakeBack]:
@@ -111,8 +109,13 @@ def _lot(source: Purchase | Return, programme: Programme, rule: Rule) -> UUID:
     return uuid5(_LOT, path)
 
 
-def _end(purchase: Purchase, rule: Rule, programme: Programme) -> datetime | None:
-    lifetime = programme.lifetimes[rule.unit]
-    if lifetime is None:
-        return None
-    return after(purchase.purchased_at, lifetime, programme.time_zone)
+def _award(purchase: Purchase, programme: Programme, rule: Rule, points: int) -> Award:
+    unit, at, zone = programme.units[rule.unit], purchase.purchased_at, programme.time_zone
+    return Award(
+        lot=_lot(purchase, programme, rule),
+        rule=rule,
+        points=points,
+        expires_at=None if unit.life is None else unit.life.end(at, zone),
+        credit_at=None if unit.credited_after is None else after(at, unit.credited_after, zone),
+        terms=unit.terms,
+    )

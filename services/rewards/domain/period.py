@@ -1,4 +1,4 @@
-"""How long points live: ISO 8601 durations, counted on the calendar of a time zone."""
+"""Lengths of time: ISO 8601 durations, counted on the calendar of a time zone."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 _ISO_8601 = re.compile(
@@ -15,8 +16,21 @@ _ISO_8601 = re.compile(
 )
 _MONTHS_PER_YEAR = 12
 _DAYS_PER_WEEK = 7
+_DAY_S = 86_400
+_CLOCKS_S = 3 * 3_600  # clocks are put forward or back by less than that
 YEARS_MAX = 1_000
 """So that no purchase's points end after the last year that a clock can show."""
+
+
+class Span(StrEnum):
+    """A stretch of the calendar."""
+
+    MONTH = "month"
+    QUARTER = "quarter"
+    YEAR = "year"
+
+
+_MONTHS = {Span.MONTH: 1, Span.QUARTER: 3, Span.YEAR: 12}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +40,12 @@ class Period:
     months: int = 0
     days: int = 0
     seconds: int = 0
+
+    @property
+    def stopwatch_s(self) -> int:
+        """Its seconds when nobody looks at a calendar: a day is 24 hours. It has no months."""
+        assert not self.months, "a month is no number of seconds"
+        return self.days * _DAY_S + self.seconds
 
 
 def parse_period(text: str) -> Period:
@@ -64,6 +84,40 @@ def after(at: datetime, period: Period, zone: ZoneInfo) -> datetime:
         local = day.replace(tzinfo=zone, fold=0)
     # Only UTC knows elapsed time: arithmetic on a local time moves the hands of the clock.
     return (local.astimezone(UTC) + timedelta(seconds=period.seconds)).astimezone(zone)
+
+
+def end_of(span: Span, at: datetime, zone: ZoneInfo) -> datetime:
+    """The instant at which the next month, quarter or year begins in ``zone``: later than ``at``.
+
+    Where the clocks skip that midnight, it is the instant at which they do. Where they show it
+    twice, it is the first one, or the second for what happened between the two.
+    """
+    local = at.astimezone(zone)
+    months = _MONTHS[span]
+    first = local.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    begins = _month_later(first, months - (local.month - 1) % months)
+    end = after(begins.replace(tzinfo=zone, fold=0), Period(), zone)
+    is_between = end.astimezone(UTC) <= at
+    return begins.replace(tzinfo=zone, fold=1) if is_between else end
+
+
+def is_always_shorter(one: Period, other: Period) -> bool:
+    """Whether the one is over before the other, whatever the instant that both are counted from.
+
+    Careful, not exact: of two that come within hours or days of one another it may deny it.
+    """
+    if (one.months, one.days) == (other.months, other.days):
+        return one.seconds < other.seconds
+    days = _days_at_least(other.months - one.months) + other.days - one.days
+    return days * _DAY_S + other.seconds - one.seconds > _CLOCKS_S
+
+
+def _days_at_least(months: int) -> int:
+    """So many months are no fewer days; below zero, minus the most days that they are."""
+    years, rest = divmod(abs(months), _MONTHS_PER_YEAR)
+    if months < 0:
+        return -(years * 366 + rest * 31)
+    return years * 365 + rest * 30 - (2 if rest else 0)
 
 
 def _month_later(local: datetime, months: int) -> datetime:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from services.rewards.domain.currency import MINOR_DIGITS
 from services.rewards.domain.errors import Fault
-from services.rewards.domain.period import Period, parse_period
+from services.rewards.domain.unit import Unit, faults_in_unit, understand_unit
 
 Document = Mapping[str, Any]
 """A programme as written, in the shape of contracts/programme.schema.json."""
@@ -36,7 +36,7 @@ class Programme:
     currency: str
     time_zone: ZoneInfo
     merchants: frozenset[str] | None  # None: every merchant
-    lifetimes: Mapping[str, Period | None]  # by unit; None: its points never end
+    units: Mapping[str, Unit]  # by name
     rules: tuple[Rule, ...]  # by name
 
     def holds_for(self, *, merchant: str, currency: str) -> bool:
@@ -53,7 +53,7 @@ def understand(document: Document, *, version: int) -> Programme:
         currency=currency,
         time_zone=ZoneInfo(document["time_zone"]),
         merchants=frozenset(document["merchants"]) if "merchants" in document else None,
-        lifetimes={name: _lifetime(unit) for name, unit in sorted(document["units"].items())},
+        units={name: understand_unit(unit) for name, unit in sorted(document["units"].items())},
         rules=tuple(
             Rule(
                 name=name,
@@ -80,19 +80,10 @@ def faults_in(document: Document) -> Iterator[Fault]:
         yield Fault("/time_zone", "unknown-time-zone", f"there is no time zone {zone}")
     units = document.get("units")
     for name, unit in (units or {}).items():
-        yield from _faults_in_unit(f"/units/{name}", unit or {})
+        yield from faults_in_unit(f"/units/{name}", unit or {})
     for name, rule in (document.get("rules") or {}).items():
         earn = (rule or {}).get("earn") or {}
         yield from _faults_in_earn(f"/rules/{name}/earn", earn, units, currency)
-
-
-def _faults_in_unit(pointer: str, unit: Document) -> Iterator[Fault]:
-    expires_after = unit.get("expires_after")
-    if expires_after is not None:
-        try:
-            parse_period(expires_after)
-        except ValueError as error:
-            yield Fault(f"{pointer}/expires_after", "malformed", f"{expires_after} {error}")
 
 
 def _faults_in_earn(
@@ -112,10 +103,6 @@ def _faults_in_earn(
                 "too-fine",
                 f"{per} is finer than {currency}, which has {digits} digits after the point",
             )
-
-
-def _lifetime(unit: Document) -> Period | None:
-    return parse_period(unit["expires_after"]) if "expires_after" in unit else None
 
 
 def _in_minor_units(amount: str, currency: str) -> Decimal:

@@ -22,6 +22,7 @@ from tests.support.scripted import ScriptedStream
 TWO_UNITS = GROCER.replace("rules:", "  stars: {}\nrules:") + (
     '  stars:\n    on: purchase\n    earn: {unit: stars, points: 5, per: "0.50"}\n'
 )
+TERMS = {"expires_at", "credit_at", "rank", "shortfall", "grace_s"}
 
 
 def test_a_purchase_earns_what_the_programme_says(desk: RewardsDesk) -> None:
@@ -68,6 +69,34 @@ def test_each_rule_makes_a_lot_of_its_own(desk: RewardsDesk) -> None:
         (a["data"]["unit"], a["data"]["points"], a["data"]["expires_at"]) for a in desk.asked()
     ]
     assert found == [("points", 4, "2018-01-01T12:30:27-05:00"), ("stars", 420, None)]
+
+
+def test_an_award_carries_the_terms_that_its_unit_names(desk: RewardsDesk) -> None:
+    terms = "credited_after: P14D, spent_rank: 1, when_spent: write-off, grace: P14D"
+    desk.adopt(
+        GROCER.replace("expires_after: P12M", "expires: {end_of: year, after: P1Y}, " + terms)
+    )
+
+    desk.fold([desk.purchase("b1", 4_237)])
+
+    [award] = desk.asked()
+    said = {name: award["data"].get(name) for name in TERMS}
+    assert said == {
+        "expires_at": "2019-01-01T00:00:00-05:00",
+        "credit_at": "2017-01-15T12:30:27-05:00",
+        "rank": 1,
+        "shortfall": "write-off",
+        "grace_s": 1_209_600,
+    }
+
+
+def test_terms_that_are_the_standard_are_not_written(desk: RewardsDesk) -> None:
+    desk.adopt(GROCER.replace("P12M", "P12M, spent_rank: 0, when_spent: owe"))
+
+    desk.fold([desk.purchase("b1", 4_237)])
+
+    [award] = desk.asked()
+    assert TERMS & award["data"].keys() == {"expires_at"}
 
 
 def test_every_programme_that_holds_answers_a_purchase(desk: RewardsDesk) -> None:

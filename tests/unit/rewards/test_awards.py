@@ -19,7 +19,9 @@ from services.rewards.domain.awards import (
     points_for,
     take_backs_of,
 )
+from services.rewards.domain.period import Period, Span
 from services.rewards.domain.programme import Programme, Rule, understand
+from services.rewards.domain.unit import Life, Terms, Unit
 
 BASE = Rule(name="base", unit="points", points_each=1, per_minor=1_000)
 PURCHASE = Purchase(
@@ -96,6 +98,19 @@ def test_points_of_a_unit_without_a_lifetime_never_end() -> None:
     [award] = awards_of(PURCHASE, programme(base=replace(BASE, unit="stars")))
 
     assert award.expires_at is None
+
+
+def test_an_award_carries_the_terms_of_its_unit() -> None:
+    life = Life(after=Period(months=12), span=Span.YEAR)
+    terms = Terms(rank=1, shortfall="write-off", grace_s=1_209_600)
+    unit = Unit(life=life, credited_after=Period(days=14), terms=terms)
+    shop = replace(programme(base=BASE), units={"points": unit})
+
+    [award] = awards_of(PURCHASE, shop)
+
+    assert award.expires_at == datetime.fromisoformat("2019-01-01T00:00:00-05:00")
+    assert award.credit_at == datetime.fromisoformat("2017-01-15T12:30:27-05:00")
+    assert award.terms == terms
 
 
 def test_too_small_a_purchase_makes_no_lot() -> None:

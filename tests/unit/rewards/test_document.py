@@ -52,7 +52,27 @@ def test_reads_the_grocers_programme() -> None:
     assert found.written == raw.decode()
 
 
-@pytest.mark.parametrize("name", ["programme", "programme.two-units"])
+def test_reads_the_bookshops_programme_with_its_terms() -> None:
+    raw = Path("examples/programmes/bookshop.yaml").read_bytes()
+
+    assert json.loads(read(raw, YAML).content) == json.loads(EXAMPLES["programme.terms"])
+
+
+def test_names_terms_that_make_no_sense_with_their_line() -> None:
+    bad = "{expires_after: P1Y, expires: {end_of: week}, when_spent: forgive, grace: P1M}"
+    late = "{expires: {end_of: year}, credited_after: P14D}"
+    written = GROCER.replace("{expires_after: P12M}", f"{bad}\n  stars: {late}")
+
+    assert sorted(places(faults_of(written))) == [
+        ("/units/points/expires/end_of", "not-allowed", 5),
+        ("/units/points/expires_after", "not-allowed", 5),
+        ("/units/points/grace", "malformed", 5),
+        ("/units/points/when_spent", "not-allowed", 5),
+        ("/units/stars/credited_after", "too-long", 6),
+    ]
+
+
+@pytest.mark.parametrize("name", ["programme", "programme.two-units", "programme.terms"])
 def test_reads_the_published_examples_in_both_languages(name: str) -> None:
     as_json = read(EXAMPLES[name].encode(), JSON)
     as_yaml = read(EXAMPLES[name].encode(), YAML)  # YAML is a superset of JSON

@@ -1,4 +1,4 @@
-"""How long points live: durations as text, and the calendar of a time zone."""
+"""Lengths of time: durations as text, and the calendar of a time zone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.rewards.domain.period import Period, after, parse_period
+from services.rewards.domain.period import (
+    Period,
+    Span,
+    after,
+    end_of,
+    is_always_shorter,
+    parse_period,
+)
 
 NEW_YORK = ZoneInfo("America/New_York")
 ZONES = [
@@ -120,6 +127,134 @@ def test_agrees_with_counting_on_ones_fingers(
 
     assert end.astimezone(UTC) == (_by_hand(at, period, zone) if months or days else at)
     assert end.utcoffset() == end.astimezone(UTC).astimezone(ZoneInfo(zone)).utcoffset()
+
+
+@pytest.mark.parametrize(
+    ("span", "at", "ends"),
+    [
+        ("month", "2017-01-31T23:59:59.999999-05:00", "2017-02-01T00:00:00-05:00"),
+        # Half-open: midnight itself belongs to what begins.
+        ("month", "2017-02-01T00:00:00-05:00", "2017-03-01T00:00:00-05:00"),
+        ("month", "2016-02-29T12:00:00-05:00", "2016-03-01T00:00:00-05:00"),
+        ("month", "2017-12-05T12:00:00-05:00", "2018-01-01T00:00:00-05:00"),
+        # The clocks change in between.
+        ("month", "2017-03-01T12:00:00-05:00", "2017-04-01T00:00:00-04:00"),
+        ("quarter", "2017-01-01T00:00:00-05:00", "2017-04-01T00:00:00-04:00"),
+        ("quarter", "2017-06-30T23:59:59-04:00", "2017-07-01T00:00:00-04:00"),
+        ("quarter", "2017-11-05T01:30:00-05:00", "2018-01-01T00:00:00-05:00"),
+        ("year", "2017-01-01T00:00:00-05:00", "2018-01-01T00:00:00-05:00"),
+        ("year", "2017-12-31T23:59:59-05:00", "2018-01-01T00:00:00-05:00"),
+        # In New York it is still the old year.
+        ("year", "2018-01-01T04:59:59Z", "2018-01-01T00:00:00-05:00"),
+        ("year", "2018-01-01T05:00:00Z", "2019-01-01T00:00:00-05:00"),
+    ],
+)
+def test_a_month_a_quarter_and_a_year_end_at_midnight(span: str, at: str, ends: str) -> None:
+    end = end_of(Span(span), datetime.fromisoformat(at), NEW_YORK)
+
+    assert end.isoformat() == ends
+
+
+@pytest.mark.parametrize(
+    ("zone", "at", "ends"),
+    [
+        # October 2017 began at 01:00.
+        ("America/Asuncion", "2017-09-05T12:00:00-04:00", "2017-10-01T01:00:00-03:00"),
+        # November 2015 had 00:30 twice in Havana: the first midnight.
+        ("America/Havana", "2015-10-05T12:00:00-04:00", "2015-11-01T00:00:00-04:00"),
+        # At 00:01 of 1 November 2009 it was 23:01 of 31 October again, and October ended twice.
+        ("America/St_Johns", "2009-10-31T23:30:00-02:30", "2009-11-01T00:00:00-02:30"),
+        ("America/St_Johns", "2009-10-31T23:30:00-03:30", "2009-11-01T00:00:00-03:30"),
+    ],
+)
+def test_knows_the_midnights_that_are_skipped_or_come_twice(zone: str, at: str, ends: str) -> None:
+    end = end_of(Span.MONTH, datetime.fromisoformat(at), ZoneInfo(zone))
+
+    assert end.isoformat() == ends
+
+
+@given(
+    at=st.integers(100_000_000, 2_080_000_000).map(lambda at_s: datetime.fromtimestamp(at_s, UTC)),
+    span=st.sampled_from(Span),
+    zone=st.sampled_from([*ZONES, "America/St_Johns", "America/Havana"]),
+)
+@example(at=datetime(2009, 11, 1, 3, 0, tzinfo=UTC), span=Span.MONTH, zone="America/St_Johns")
+def test_the_end_of_a_span_is_the_first_instant_of_the_next(
+    at: datetime, span: Span, zone: str
+) -> None:
+    end = end_of(span, at, ZoneInfo(zone))
+
+    def number(instant: datetime) -> int:
+        shown = _shown(instant, zone)
+        per_year = {Span.MONTH: 12, Span.QUARTER: 4, Span.YEAR: 1}[span]
+        return shown.year * per_year + (shown.month - 1) * per_year // 12
+
+    assert end.astimezone(UTC) > at
+    assert number(end.astimezone(UTC)) == number(at) + 1
+    assert number(end.astimezone(UTC) - timedelta(microseconds=1)) == number(at)
+
+
+@given(
+    at=st.integers(1_400_000_000, 2_080_000_000).map(
+        lambda at_s: datetime.fromtimestamp(at_s, UTC)
+    ),
+    periods=st.tuples(
+        *[
+            st.builds(
+                Period,
+                months=st.integers(0, 26),
+                days=st.integers(0, 70),
+                seconds=st.integers(0, 200_000),
+            )
+        ]
+        * 2
+    ),
+    zone=st.sampled_from(ZONES),
+)
+@example(
+    at=datetime(2017, 2, 1, 12, tzinfo=UTC),
+    periods=(Period(days=28), Period(months=1)),
+    zone="UTC",
+)
+@example(
+    at=datetime(2017, 3, 11, 17, tzinfo=UTC),
+    periods=(Period(seconds=86_400), Period(days=1)),
+    zone="America/New_York",
+)
+def test_what_is_always_shorter_is_over_before(
+    at: datetime, periods: tuple[Period, Period], zone: str
+) -> None:
+    one, other = periods
+
+    if is_always_shorter(one, other):
+        assert after(at, one, ZoneInfo(zone)).astimezone(UTC) < after(at, other, ZoneInfo(zone))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_shorter"),
+    [
+        ("PT1S", "PT2S", True),
+        ("PT2S", "PT2S", False),
+        ("P1MT1S", "P1MT2S", True),
+        ("P27D", "P1M", True),
+        ("P28D", "P1M", False),
+        ("P1M", "P31D", False),
+        ("P1M", "P32D", True),
+        ("P364D", "P1Y", True),
+        ("P365D", "P1Y", False),
+        ("P1Y", "P366D", False),
+        ("P1Y", "P367D", True),
+        ("PT20H", "P1D", True),
+        ("PT23H", "P1D", False),
+        ("P2M", "P1M", False),
+    ],
+)
+def test_compares_lengths_whatever_the_month(one: str, other: str, *, is_shorter: bool) -> None:
+    assert is_always_shorter(parse_period(one), parse_period(other)) is is_shorter
+
+
+def test_by_the_stop_watch_a_day_is_24_hours() -> None:
+    assert parse_period("P2W1DT12H").stopwatch_s == (15 * 24 + 12) * 3_600
 
 
 def _by_hand(at: datetime, period: Period, zone: str) -> datetime:

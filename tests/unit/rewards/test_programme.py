@@ -13,6 +13,7 @@ from services.rewards.domain.currency import MINOR_DIGITS
 from services.rewards.domain.errors import Fault, NotAProgramme, Refused
 from services.rewards.domain.period import Period
 from services.rewards.domain.programme import Programme, Rule, faults_in, understand
+from services.rewards.domain.unit import Life, Unit
 
 
 def document(**changes: Any) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def test_understands_the_smallest_programme() -> None:
         currency="USD",
         time_zone=ZoneInfo("America/New_York"),
         merchants=None,
-        lifetimes={"points": Period(months=12), "stars": None},
+        units={"points": Unit(life=Life(after=Period(months=12))), "stars": Unit()},
         rules=(Rule(name="base", unit="points", points_each=1, per_minor=1_000),),
     )
 
