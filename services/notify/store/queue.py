@@ -3,7 +3,7 @@
 A *line* is a row for everybody who has something to wait for: for an endpoint that wants order, a
 member; else a single event. It names the first delivery that waits and when that is due, so that
 taking the next ones costs the same whether ten or a million wait, and a member whose first
-delivery fails blocks nobody else. Lines are locked in alphabetical order.
+delivery fails blocks nobody else. Lines are locked by endpoint, then alphabetically.
 """
 
 from __future__ import annotations
@@ -114,11 +114,17 @@ def _stand_in_line(connection: Connection, deliveries: Iterable[Queued], now_us:
         _STAND_IN_LINE,
         [
             {"line": line, "endpoint": head.endpoint, "head": head.position, "due_at": now_us}
-            for line, head in sorted(heads.items())
+            for line, head in sorted(heads.items(), key=_in_turn)
         ],
     )
     if heads:
         connection.ring(BELL)
+
+
+def _in_turn(each: tuple[str, Queued]) -> tuple[int, str]:
+    """By endpoint, then by line: everybody locks in this order, or two wait for each other."""
+    line, head = each
+    return head.endpoint, line
 
 
 def pull_forward(database: Database, endpoint: int, *, now: datetime) -> None:
