@@ -15,7 +15,7 @@ run: run-environment ## the demo: everything in one process (ARGS=--exit leaves 
 	@$(VENV)/python -m stampbook up --demo $(ARGS)
 
 test: test-environment ## every test, on a real Kafka and a real PostgreSQL (ARGS go to pytest)
-	@$(VENV)/python -m pytest $(or $(ARGS),--full -n 2 --dist loadscope)
+	@$(VENV)/python -m pytest $(or $(ARGS),--full -n 3 --dist loadscope)
 
 check: test-environment ## format, lint, types, import rules, and the tests that take seconds
 	@$(VENV)/ruff format --check --quiet .
