@@ -98,7 +98,11 @@ _ROLES = {"writer": _writer, "relay": _relay, "clock": _clock}
 
 
 def _rules(footing: Footing, settings: LedgerSettings) -> Rules:
-    return Rules(is_accepted_currency=settings.accepts, clock=footing.clock)
+    return Rules(
+        is_accepted_currency=settings.accepts,
+        clock=footing.clock,
+        adjustment_limit=settings.adjustment_limit,
+    )
 
 
 def main(arguments: list[str]) -> int:

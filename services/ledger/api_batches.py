@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from services.ledger.api_commands import WRITERS, asked, check_merchant, check_role
 from services.ledger.api_outcomes import id_reused, shown
-from services.ledger.intake import Command, Malformed, Rules, command
+from services.ledger.intake import Command, Malformed, Rules, asked_by, command
 from services.ledger.kinds import FROM_OUTSIDE, KINDS
 from services.ledger.reception import Reception, Taken
 from services.runtime.auth import Keys, Principal, acting_merchant, authenticated
@@ -162,7 +162,7 @@ def _command(name: dict[str, Any], line: dict[str, Any], sender: _Sender) -> Com
         traceparent=sender.traceparent,
     )
     check_merchant(sender.who, wanted)
-    return wanted
+    return asked_by(wanted, sender.who.actor)
 
 
 def _readable(name: dict[str, Any]) -> dict[str, str]:

@@ -12,8 +12,8 @@ from starlette.responses import Response
 
 from services.ledger.api_outcomes import declined, id_reused, shown
 from services.ledger.domain.errors import Refused
-from services.ledger.intake import Command, Malformed, Rules, command
-from services.ledger.kinds import KINDS, Kind
+from services.ledger.intake import Command, Malformed, Rules, asked_by, command
+from services.ledger.kinds import KINDS, By, Kind
 from services.ledger.reception import Reception, Taken
 from services.runtime.auth import Keys, Principal, Role, acting_merchant, authenticated
 from services.runtime.contracts import FieldError, decode
@@ -65,6 +65,14 @@ def routes(reception: Reception, rules: Rules, keys: Keys) -> APIRouter:
         return await put(request, who, "card", number)
 
     _add_holds(router, put, keys)
+
+    operator = Annotated[Principal, Depends(authenticated(keys, Role.OPERATOR))]
+
+    @router.put("/adjustments/{adjustment_id}", **_says("adjustment"))
+    async def put_adjustment(request: Request, who: operator, adjustment_id: PathId) -> Response:
+        """Grant points or withdraw some, with a reason; the log keeps whose key it was."""
+        return await put(request, who, "adjustment", adjustment_id)
+
     return router
 
 
@@ -113,7 +121,7 @@ class _Door:
         def read() -> Command:
             read = command(merchant, type_, id_, decode(raw), rules=self.rules, traceparent=trace)
             check_merchant(who, read)
-            return read
+            return asked_by(read, who.actor)
 
         try:
             is_large = len(raw) > _READ_INLINE_BYTES_MAX
@@ -139,12 +147,13 @@ def asked(kind: Kind, id_: str) -> str:
 
 
 def check_role(who: Principal, kind: Kind) -> None:
-    """Not everything is for tills.
+    """Not everything is for tills, and some of it is for operators only.
 
     Raises:
         Problem: 403 ``role-not-allowed``.
     """
-    if who.role is Role.TILL and not kind.is_for_tills:
+    is_for_another = kind.by is By.OPERATOR and who.role is not Role.OPERATOR
+    if is_for_another or (who.role is Role.TILL and not kind.is_for_tills):
         raise Problem(403, "role-not-allowed", f"no {kind.name} for a key of role {who.role}")
 
 

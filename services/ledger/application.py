@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from services.ledger import holding, readers, wire
+from services.ledger import adjusting, holding, readers, wire
 from services.ledger.books import Books
 from services.ledger.cards import member_of, put_card, resolved
 from services.ledger.claims import claim_purchase
@@ -190,6 +190,7 @@ _DECIDERS: dict[str, Callable[[Books, Command], Outcome]] = {
     "hold": holding.hold,
     "capture": holding.capture,
     "release": holding.release,
+    "adjustment": adjusting.adjust,
     "award": _award,
     "take-back": _take_back,
     "credit": _credit,

@@ -22,6 +22,7 @@ from services.ledger.domain.events import (
 )
 from services.ledger.domain.lot import Lot, opened
 from services.ledger.domain.purchase import Part, Purchase
+from services.ledger.intake import ADJUSTMENT_LIMIT
 from services.ledger.set_aside import SetAside
 from services.ledger.shelves import Shelves
 from services.ledger.store.lots import StoredLot
@@ -35,6 +36,8 @@ from services.runtime.eventlog import Entry, EventLog, Head, event_id_at
 
 class Books:
     """Everything that deciding one batch of commands needs to know and to note."""
+
+    adjustment_limit = ADJUSTMENT_LIMIT
 
     def __init__(
         self,

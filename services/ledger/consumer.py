@@ -187,6 +187,7 @@ class Writer:
             books = Books(
                 connection, self._log, self._cache, self._head, shard=self._share.shard, now=now
             )
+            books.adjustment_limit = self._rules.adjustment_limit
             application.fetch(books, [command for _, command in page.commands])
             for record, command in page.commands:
                 try:

@@ -31,6 +31,7 @@ from services.runtime.telemetry import extract, inject, valid_traceparent
 
 TOPIC = "intake"
 PREFIX = "stampbook."
+ADJUSTMENT_LIMIT = 10_000
 _FIRST_YEAR = 1970
 _AHEAD_MAX = timedelta(days=1)
 _AMOUNT_MINOR_MAX = 10**15  # as for a single amount in the contracts
@@ -62,6 +63,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     content: bytes  # canonical JSON of data
     fingerprint: bytes
     traceparent: str | None = None
+    actor: str | None = None  # id and name of the key that asks, where the log says it
 
     @property
     def merchant(self) -> str:
@@ -87,6 +89,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
             "id": self.id,
             "data": msgspec.Raw(self.content),
         }
+        if self.actor is not None:
+            envelope["actor"] = self.actor
         raw = msgspec.json.encode(envelope)
         return Message(self.partition_key(member), raw, inject(self.traceparent))
 
@@ -97,6 +101,7 @@ class Rules:
 
     is_accepted_currency: Callable[[str], bool]
     clock: Clock
+    adjustment_limit: int = ADJUSTMENT_LIMIT  # points, for one operator alone
 
 
 class _Envelope(msgspec.Struct, frozen=True):
@@ -106,6 +111,7 @@ class _Envelope(msgspec.Struct, frozen=True):
     id: str
     data: msgspec.Raw
     traceparent: str | None = None
+    actor: str | None = None
 
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
@@ -152,6 +158,19 @@ def command(
     )
 
 
+def asked_by(wanted: Command, actor: str | None) -> Command:
+    """The command with whose key asks for it, if its kind is one of which the log says so.
+
+    Raises:
+        Malformed: ``actor-missing``.
+    """
+    if not KINDS[wanted.type].needs_actor:
+        return wanted
+    if actor is None:
+        raise Malformed("actor-missing", f"whose key asks for this {wanted.type} is not said")
+    return msgspec.structs.replace(wanted, actor=actor)
+
+
 def read(record: Record, *, rules: Rules) -> Command:
     """The command in a record of topic ``intake``, in structured or in binary mode.
 
@@ -166,6 +185,8 @@ def read(record: Record, *, rules: Rules) -> Command:
         "id": envelope.id,
         "data": {},
     }
+    if envelope.actor is not None:
+        attributes["actor"] = envelope.actor
     if not _ENVELOPE.is_valid(attributes):
         errors = _ENVELOPE.errors(attributes)
         raise Malformed("invalid", "not a command that the ledger knows", errors)
@@ -173,7 +194,7 @@ def read(record: Record, *, rules: Rules) -> Command:
         data = decode(bytes(envelope.data))
     except NotJson as error:
         raise Malformed("not-json", str(error)) from None
-    return command(
+    wanted = command(
         envelope.source,
         envelope.type.removeprefix(PREFIX),
         envelope.id,
@@ -181,6 +202,7 @@ def read(record: Record, *, rules: Rules) -> Command:
         rules=rules,
         traceparent=envelope.traceparent,
     )
+    return asked_by(wanted, envelope.actor)
 
 
 def _structured(record: Record) -> _Envelope:
@@ -210,6 +232,7 @@ def _binary(record: Record) -> _Envelope | None:
         id=found.get("ce_id", ""),
         data=msgspec.Raw(record.value),
         traceparent=extract(record.headers),
+        actor=found.get("ce_actor"),
     )
 
 

@@ -17,7 +17,7 @@ from services.runtime.database import Database, DatabaseUnavailable, Row
 OPERATORS_OWN = "operator"
 _NAMESPACE = UUID("3f1a8f2e-95d4-5c55-9a0b-6de1b0a6c1f7")
 _COLUMNS = "key_id, role, merchant, name, created_at, revoked_at"
-_FIND = "SELECT key_id, role, merchant FROM keys WHERE hash = :hash AND revoked_at IS NULL"
+_FIND = "SELECT key_id, role, merchant, name FROM keys WHERE hash = :hash AND revoked_at IS NULL"
 _ADD = """
 INSERT INTO keys (key_id, hash, merchant, role, name, created_at)
 VALUES (:key_id, :hash, :merchant, :role, :name, :created_at)
@@ -127,7 +127,7 @@ class StoredKeys:
     def _load(self, key: bytes) -> Principal | None:
         with self._database.read() as connection:
             row = connection.row(_FIND, {"hash": key})
-        return Principal(Role(row[1]), row[2], row[0]) if row else None
+        return Principal(Role(row[1]), row[2], row[0], row[3]) if row else None
 
     def _remember(self, key: bytes, now: datetime, principal: Principal | None) -> None:
         self._known.pop(key, None)

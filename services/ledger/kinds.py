@@ -16,7 +16,7 @@ class By(StrEnum):
     """Who asks; of what Stampbook asks itself, the source that the command bears."""
 
     MERCHANT = "merchant"  # the source is the merchant's own id
-    OPERATOR = "operator"  # likewise: the merchant whom the operator acts for
+    OPERATOR = "operator"  # likewise: the merchant whom the operator acts for, with a named key
     REWARDS = "/rewards"
     CLOCK = "/clock"
 
@@ -38,6 +38,11 @@ class Kind:
     def source(self) -> str | None:
         """The source that every command of this kind bears; None: a merchant's id."""
         return self.by.value if self.by in (By.REWARDS, By.CLOCK) else None
+
+    @property
+    def needs_actor(self) -> bool:
+        """Whether the log says with whose key it was asked for."""
+        return self.by is By.OPERATOR
 
 
 _TILL_WAITS_S: Final = 2.0
@@ -110,6 +115,12 @@ KINDS: Final[Mapping[str, Kind]] = {
             waits_s=_TILL_WAITS_S,
             is_empty_allowed=True,
             refusals=("unknown-hold", "hold-captured", "hold-expired"),
+        ),
+        Kind(
+            name="adjustment",
+            by=By.OPERATOR,
+            waits_s=_TILL_WAITS_S,
+            refusals=("not-enough-points", "above-the-limit", "expiry-in-the-past"),
         ),
         Kind(name="award", by=By.REWARDS),
         Kind(name="take-back", by=By.REWARDS),

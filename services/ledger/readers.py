@@ -10,25 +10,26 @@ from services.ledger.domain.events import (
     CardBlocked,
     CardIssued,
     Event,
-    LotPoints,
-    Origin,
     PointsCaptured,
     PointsCredited,
     PointsEarned,
     PointsExpired,
     PointsExtended,
+    PointsGranted,
     PointsHeld,
     PointsRedeemed,
     PointsReleased,
     PointsRepaid,
     PointsRestored,
     PointsTakenBack,
+    PointsWithdrawn,
     PointsWrittenOff,
     PurchaseClaimed,
     PurchaseRecorded,
     Release,
     ReturnRecorded,
 )
+from services.ledger.domain.parts import Actor, LotPoints, Origin
 from services.ledger.domain.purchase import SHIPPING, Part
 from services.ledger.domain.terms import STANDARD, Shortfall, Terms
 from services.runtime.clock import parse_rfc3339
@@ -198,6 +199,30 @@ def _points_repaid(data: Mapping[str, Any], at: datetime) -> PointsRepaid:
     return PointsRepaid(lot=data["lot"], unit=data["unit"], points=data["points"], repaid_at=at)
 
 
+def _points_granted(data: Mapping[str, Any], at: datetime) -> PointsGranted:
+    return PointsGranted(
+        adjustment=data["adjustment"],
+        lot=data["lot"],
+        unit=data["unit"],
+        points=data["points"],
+        reason=data["reason"],
+        by=_by(data),
+        granted_at=at,
+        expires_at=instant_in(data, "expires_at"),
+    )
+
+
+def _points_withdrawn(data: Mapping[str, Any], at: datetime) -> PointsWithdrawn:
+    return PointsWithdrawn(
+        adjustment=data["adjustment"],
+        unit=data["unit"],
+        lots=_lots(data),
+        reason=data["reason"],
+        by=_by(data),
+        withdrawn_at=at,
+    )
+
+
 def _points_expired(data: Mapping[str, Any], at: datetime) -> PointsExpired:
     return PointsExpired(
         lot=data["lot"],
@@ -236,6 +261,10 @@ def instant_in(data: Mapping[str, Any], name: str) -> datetime | None:
     return None if text is None else parse_rfc3339(text)
 
 
+def _by(data: Mapping[str, Any]) -> Actor:
+    return Actor(key=data["by"]["key"], name=data["by"].get("name"))
+
+
 def _lots(data: Mapping[str, Any]) -> tuple[LotPoints, ...]:
     return tuple(
         LotPoints(part["lot"], part["points"], part.get("merchant")) for part in data["lots"]
@@ -259,5 +288,7 @@ READERS: Mapping[str, Callable[[Mapping[str, Any], datetime], Event]] = {
     "points.written-off": _points_written_off,
     "points.repaid": _points_repaid,
     "points.extended": _points_extended,
+    "points.granted": _points_granted,
+    "points.withdrawn": _points_withdrawn,
     "points.expired": _points_expired,
 }

@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic_settings import SettingsConfigDict
 
 from services.ledger.cache import CACHE_BYTES
+from services.ledger.intake import ADJUSTMENT_LIMIT
 from services.ledger.signing import Seals
 from services.runtime.checkpoints import Notary, read_keys
 from services.runtime.notes import NAME, Verifier
@@ -74,6 +75,10 @@ class LedgerSettings(RuntimeSettings):
     )
     batch_size_max: PositiveInt = Field(
         default=2_000, description="Commands that the writer decides in one transaction."
+    )
+    adjustment_limit: PositiveInt = Field(
+        default=ADJUSTMENT_LIMIT,
+        description="The most points that an operator grants or withdraws at once.",
     )
 
     log_origin: str = Field(

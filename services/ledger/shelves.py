@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.ledger.changes import Changes
-from services.ledger.domain.events import (
-    LotPoints,
-)
 from services.ledger.domain.lot import Lot
+from services.ledger.domain.parts import LotPoints
 from services.ledger.domain.terms import Shortfall
 from services.ledger.store.lots import StoredLot, load_lots, load_refusing, load_spendable
 from services.runtime.database import Connection

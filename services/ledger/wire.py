@@ -20,12 +20,14 @@ from services.ledger.domain.events import (
     PointsEarned,
     PointsExpired,
     PointsExtended,
+    PointsGranted,
     PointsHeld,
     PointsRedeemed,
     PointsReleased,
     PointsRepaid,
     PointsRestored,
     PointsTakenBack,
+    PointsWithdrawn,
     PointsWrittenOff,
     PurchaseClaimed,
     PurchaseRecorded,
@@ -93,6 +95,8 @@ NAMES: Mapping[type, str] = {
     PointsWrittenOff: "points.written-off",
     PointsRepaid: "points.repaid",
     PointsExtended: "points.extended",
+    PointsGranted: "points.granted",
+    PointsWithdrawn: "points.withdrawn",
     PointsExpired: "points.expired",
 }
 

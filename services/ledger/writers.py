@@ -11,24 +11,25 @@ from services.ledger.domain.events import (
     CardBlocked,
     CardIssued,
     Event,
-    LotPoints,
-    Origin,
     PointsCaptured,
     PointsCredited,
     PointsEarned,
     PointsExpired,
     PointsExtended,
+    PointsGranted,
     PointsHeld,
     PointsRedeemed,
     PointsReleased,
     PointsRepaid,
     PointsRestored,
     PointsTakenBack,
+    PointsWithdrawn,
     PointsWrittenOff,
     PurchaseClaimed,
     PurchaseRecorded,
     ReturnRecorded,
 )
+from services.ledger.domain.parts import Actor, LotPoints, Origin
 from services.ledger.domain.purchase import SHIPPING
 from services.ledger.domain.terms import Shortfall, Terms
 from services.runtime.clock import rfc3339
@@ -68,6 +69,8 @@ def content_of(event: Event) -> tuple[datetime, object]:  # noqa: C901, PLR0911,
         case PointsExtended(extended_at=at):
             ends = {"was": rfc3339(event.was), "expires_at": rfc3339(event.expires_at)}
             return at, {**_lot_data(event), **ends}
+        case PointsGranted(granted_at=at) | PointsWithdrawn(withdrawn_at=at):
+            return at, _adjustment_data(event)
         case PointsExpired(expired_at=at):
             return at, _lot_data(event)
 
@@ -132,6 +135,24 @@ def _lot_data(
 ) -> dict[str, object]:
     purchase = {} if event.purchase is None else {"purchase": event.purchase}
     return {"lot": event.lot, "unit": event.unit, "points": event.points, **purchase}
+
+
+def _adjustment_data(event: PointsGranted | PointsWithdrawn) -> dict[str, object]:
+    data: dict[str, object] = {"adjustment": event.adjustment}
+    if isinstance(event, PointsGranted):
+        data["lot"] = event.lot
+    data |= {"unit": event.unit, "points": event.points}
+    if isinstance(event, PointsWithdrawn):
+        data["lots"] = _shares(event.lots)
+    data |= {"reason": event.reason, "by": by_data(event.by)}
+    if isinstance(event, PointsGranted):
+        data["expires_at"] = None if event.expires_at is None else rfc3339(event.expires_at)
+    return data
+
+
+def by_data(by: Actor) -> dict[str, object]:
+    """Whose key it was."""
+    return {"key": by.key, **({} if by.name is None else {"name": by.name})}
 
 
 def _hold_data(event: PointsHeld | PointsCaptured | PointsReleased) -> dict[str, object]:

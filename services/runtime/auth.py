@@ -38,6 +38,12 @@ class Principal:
     role: Role
     merchant: str | None  # None: the operator's and the auditor's
     key_id: str
+    name: str | None = None  # of the key
+
+    @property
+    def actor(self) -> str:
+        """Whose key it is, as commands carry it: the id and, after a space, the name."""
+        return self.key_id if self.name is None else f"{self.key_id} {self.name}"
 
 
 class Keys(Protocol):

@@ -15,6 +15,7 @@ _OUTCOME = (
 _CONTRACTS = [
     (_OUTCOME, "outcome"),
     (rf"PUT /v1/holds/{_ID}(/(capture|release))?", "outcome"),
+    (rf"PUT /v1/adjustments/{_ID}", "outcome"),
     (rf"GET /v1/outcomes/{_ID}/.+", "outcome"),
     (rf"GET /v1/members/{_ID}/balances", "answers/balances"),
     (rf"GET /v1/members/{_ID}/entries", "answers/entries"),

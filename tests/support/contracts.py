@@ -73,6 +73,7 @@ def on_intake(name: str) -> dict[str, Any]:
         "hold": ("grocer", "order-77"),
         "capture": ("grocer", "order-77"),
         "release": ("grocer", "order-77"),
+        "adjustment": ("grocer", "desk-2017-0007"),
         "claim": ("grocer", "31198459571/app-7f3a"),
         "card": ("grocer", "4006381333931/desk-1"),
         "award": ("/rewards", _A_DERIVED_ID),
@@ -83,7 +84,15 @@ def on_intake(name: str) -> dict[str, Any]:
         "lapse": ("/clock", _A_DERIVED_ID),
     }[command]
     type_ = f"stampbook.{command}"
-    return {"specversion": "1.0", "type": type_, "source": source, "id": id_, "data": example(name)}
+    actor = {"actor": "operator"} if command == "adjustment" else {}
+    return {
+        "specversion": "1.0",
+        "type": type_,
+        "source": source,
+        "id": id_,
+        **actor,
+        "data": example(name),
+    }
 
 
 def blamed(schema: object, value: object) -> set[str]:

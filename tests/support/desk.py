@@ -10,7 +10,7 @@ from uuid import NAMESPACE_URL, uuid5
 from services.ledger import history, wire
 from services.ledger.clock import ExpiryClock
 from services.ledger.consumer import Writer
-from services.ledger.intake import Rules, command, key_of
+from services.ledger.intake import ADJUSTMENT_LIMIT, Rules, asked_by, command, key_of
 from services.ledger.store.outcomes import Outcome, load_outcomes
 from services.runtime.checkpoints import Notary
 from services.runtime.database import Database
@@ -34,6 +34,7 @@ class Desk:
         name: str = "writer-1",
         share: Share = WHOLE,
         notary: Notary | None = None,
+        adjustment_limit: int = ADJUSTMENT_LIMIT,
     ) -> None:
         self.database = database
         self.now = START
@@ -46,7 +47,9 @@ class Desk:
             clock=lambda: self.now,
         )
         self.rules = Rules(
-            is_accepted_currency=lambda currency: currency == "USD", clock=lambda: self.now
+            is_accepted_currency=lambda currency: currency == "USD",
+            clock=lambda: self.now,
+            adjustment_limit=adjustment_limit,
         )
         self.writer = Writer(self.footing, rules=self.rules, share=share, notary=notary)
         self.expiry_clock = ExpiryClock(self.footing, rules=self.rules, share=share)
@@ -114,7 +117,7 @@ class Desk:
         self, type_: str, id_: str, data: dict[str, Any], *, source: str = "grocer"
     ) -> Message:
         """A command as it comes in."""
-        made = command(source, type_, id_, data, rules=self.rules)
+        made = asked_by(command(source, type_, id_, data, rules=self.rules), "key-1 anna")
         return made.message(data.get("member"))
 
     def purchase(self, id_: str = "p-1", **changes: object) -> Message:

@@ -26,6 +26,8 @@ STEPS = st.lists(
         st.tuples(st.just("redeem"), POINTS, MERCHANTS),
         st.tuples(st.just("reverse"), st.integers(0, 5)),
         st.tuples(st.just("take back"), POINTS, st.integers(1, 5), st.integers(-300, 23)),
+        st.tuples(st.just("grant"), POINTS, st.integers(1, 400), MERCHANTS),
+        st.tuples(st.just("withdraw"), POINTS, MERCHANTS),
         st.tuples(st.just("wait"), st.integers(1, 200), st.booleans()),
     ),
     max_size=14,
@@ -40,8 +42,9 @@ class Story:
         self.desk = Desk(database)
         self.issuers: list[str] = []
         self.redeemers: list[str] = []
+        self.adjustments = 0
 
-    def happen(self, step: tuple[Any, ...]) -> None:
+    def happen(self, step: tuple[Any, ...]) -> None:  # noqa: C901  # a line a kind
         match step:
             case ("award", points, hours, life, merchant):
                 self.award(points, hours, timedelta(hours=life), merchant)
@@ -53,6 +56,11 @@ class Story:
                 self.reverse(number)
             case ("take back", points, number, hours):
                 self.take_back(points, number, hours)
+            case ("grant", points, life, merchant):
+                expires_at = rfc3339(self.desk.now + timedelta(hours=life))
+                self.adjust(merchant, "credit", points, expires_at=expires_at)
+            case ("withdraw", points, merchant):
+                self.adjust(merchant, "debit", points)
             case ("wait", hours, ticks):
                 self.desk.now += timedelta(hours=hours)
                 if ticks:
@@ -79,6 +87,13 @@ class Story:
             "expires_at": None if life is None else rfc3339(earned_at + life),
         }
         self.desk.send(self.desk.award(points, purchase=f"p-{len(self.issuers)}", **changes))
+
+    def adjust(self, merchant: str, direction: str, points: int, **more: str) -> None:
+        self.adjustments += 1
+        data = {"member": "1130", "unit": "points", "points": points, "reason": "put right"}
+        data |= {"direction": direction, **more}
+        name = f"a-{self.adjustments}"
+        self.desk.send(self.desk.command("adjustment", name, data, source=merchant))
 
     def take_back(self, points: int, number: int, hours: int) -> None:
         lot = str(uuid5(NAMESPACE_URL, f"lot of p-{number}"))

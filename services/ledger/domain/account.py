@@ -10,8 +10,6 @@ from typing import Final
 from services.ledger.domain.errors import NotEnoughPoints, ReversalTooLarge
 from services.ledger.domain.events import (
     Event,
-    LotPoints,
-    Origin,
     PointsCredited,
     PointsEarned,
     PointsExpired,
@@ -23,6 +21,7 @@ from services.ledger.domain.events import (
     PointsWrittenOff,
 )
 from services.ledger.domain.lot import Lot, take
+from services.ledger.domain.parts import LotPoints, Origin
 from services.ledger.domain.terms import Shortfall
 
 LATE_AFTER: Final = timedelta(minutes=1)
@@ -37,8 +36,10 @@ class Wallet:
     lots: Sequence[Lot]  # open, in spending order: enough for the decision, or all there are
     points_owed: int
 
-    def pick(self, points: int, *, merchant: str, now: datetime) -> tuple[LotPoints, ...]:
-        """The lots that cover ``points`` at a merchant, in the order of spending.
+    def pick(
+        self, points: int, *, merchant: str | None = None, now: datetime
+    ) -> tuple[LotPoints, ...]:
+        """The lots that cover ``points``, at a merchant if one is paid, in the order of spending.
 
         Raises:
             NotEnoughPoints: unexpired lots, less what is owed, hold fewer.

@@ -91,6 +91,23 @@ class ReversalTooLarge(Refused):
         self.points_spent = points_spent
 
 
+class AboveTheLimit(Refused):
+    """No single operator adjusts so many points at once."""
+
+    code = "above-the-limit"
+
+    def __init__(self, *, points_asked: int, limit: int) -> None:
+        super().__init__(f"asked to adjust {points_asked} points, the limit is {limit}")
+        self.points_asked = points_asked
+        self.limit = limit
+
+
+class ExpiryInThePast(Refused):
+    """Points that have ended already are not granted."""
+
+    code = "expiry-in-the-past"
+
+
 class UnknownPurchase(Refused):
     """The purchase never arrived."""
 

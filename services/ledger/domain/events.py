@@ -10,27 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from services.ledger.domain.parts import Actor, LotPoints, OfLots, Origin
 from services.ledger.domain.purchase import Part
 from services.ledger.domain.terms import STANDARD, Terms
-
-
-@dataclass(frozen=True, slots=True)
-class LotPoints:
-    """Some points of one lot."""
-
-    lot: str
-    points: int  # > 0
-    merchant: str | None = None  # who issued the lot, where it is not the event's own
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """The rule that a movement of points follows, so that it can always be explained."""
-
-    programme: str
-    version: int
-    rule: str
-    arithmetic: Mapping[str, object]  # the rule's own sum, as rewards worked it out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,37 +93,25 @@ class PointsCredited:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PointsRedeemed:
+class PointsRedeemed(OfLots):
     """A member spent points."""
 
     redemption: str
     unit: str
-    lots: tuple[LotPoints, ...]  # in the order of spending
     redeemed_at: datetime
     purchase: str | None = None
     card: str | None = None  # that stood for the member
 
-    @property
-    def points(self) -> int:
-        """All points spent."""
-        return sum(part.points for part in self.lots)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PointsRestored:
+class PointsRestored(OfLots):
     """A redemption was reversed: the very lots have their points again, each with its own end."""
 
     redemption: str
     unit: str
-    lots: tuple[LotPoints, ...]
     restored_at: datetime
     purchase: str | None = None
     redeemed_at: datetime | None = None  # None: told before this was said
-
-    @property
-    def points(self) -> int:
-        """All points given back."""
-        return sum(part.points for part in self.lots)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,35 +157,23 @@ class PointsRepaid:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PointsHeld:
+class PointsHeld(OfLots):
     """Points were set aside: they are spent by nobody else till captured or released."""
 
     hold: str
     unit: str
-    lots: tuple[LotPoints, ...]  # in the order of spending
     held_at: datetime
     expires_at: datetime  # the hold's end: exclusive, released from then on
 
-    @property
-    def points(self) -> int:
-        """All points set aside."""
-        return sum(part.points for part in self.lots)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PointsCaptured:
+class PointsCaptured(OfLots):
     """Points that were set aside were spent."""
 
     hold: str
     unit: str
-    lots: tuple[LotPoints, ...]
     captured_at: datetime
     purchase: str | None = None
-
-    @property
-    def points(self) -> int:
-        """All points spent."""
-        return sum(part.points for part in self.lots)
 
 
 class Release(StrEnum):
@@ -227,19 +185,13 @@ class Release(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PointsReleased:
+class PointsReleased(OfLots):
     """Points that were set aside lie in their lots again."""
 
     hold: str
     unit: str
-    lots: tuple[LotPoints, ...]
     released_at: datetime
     reason: Release
-
-    @property
-    def points(self) -> int:
-        """All points given back."""
-        return sum(part.points for part in self.lots)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,6 +205,31 @@ class PointsExtended:
     was: datetime  # its end till now
     expires_at: datetime
     extended_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointsGranted:
+    """An operator put points right: one lot more, which no purchase earned."""
+
+    adjustment: str
+    lot: str
+    unit: str
+    points: int
+    reason: str
+    by: Actor
+    granted_at: datetime
+    expires_at: datetime | None  # exclusive; None: never
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointsWithdrawn(OfLots):
+    """An operator put points right: some were taken, and not spent."""
+
+    adjustment: str
+    unit: str
+    reason: str
+    by: Actor
+    withdrawn_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,5 +260,7 @@ Event = (
     | PointsWrittenOff
     | PointsRepaid
     | PointsExtended
+    | PointsGranted
+    | PointsWithdrawn
     | PointsExpired
 )

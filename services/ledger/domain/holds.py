@@ -10,13 +10,13 @@ from services.ledger.domain.account import Wallet, alive_of, repay
 from services.ledger.domain.errors import CaptureTooLarge, HoldHasEnded
 from services.ledger.domain.events import (
     Event,
-    LotPoints,
     PointsCaptured,
     PointsHeld,
     PointsReleased,
     Release,
 )
 from services.ledger.domain.lot import Lot
+from services.ledger.domain.parts import LotPoints
 
 
 def hold(

@@ -12,9 +12,10 @@ from typing import Final
 
 from services.ledger.domain.events import (
     Event,
-    LotPoints,
     PointsEarned,
+    PointsGranted,
 )
+from services.ledger.domain.parts import LotPoints
 from services.ledger.domain.postings import Account
 from services.ledger.domain.terms import STANDARD, Terms
 
@@ -83,6 +84,19 @@ def opened(event: Event, *, merchant: str) -> list[Lot]:
                     purchase=event.purchase,
                     merchant=merchant,
                     terms=event.terms,
+                )
+            ]
+        case PointsGranted():
+            return [
+                Lot(
+                    lot=event.lot,
+                    unit=event.unit,
+                    points=event.points,
+                    points_left=0,
+                    earned_at=event.granted_at,
+                    expires_at=event.expires_at,
+                    purchase=None,
+                    merchant=merchant,
                 )
             ]
         case _:

@@ -10,23 +10,25 @@ from services.ledger.domain.events import (
     CardBlocked,
     CardIssued,
     Event,
-    LotPoints,
     PointsCaptured,
     PointsCredited,
     PointsEarned,
     PointsExpired,
     PointsExtended,
+    PointsGranted,
     PointsHeld,
     PointsRedeemed,
     PointsReleased,
     PointsRepaid,
     PointsRestored,
     PointsTakenBack,
+    PointsWithdrawn,
     PointsWrittenOff,
     PurchaseClaimed,
     PurchaseRecorded,
     ReturnRecorded,
 )
+from services.ledger.domain.parts import LotPoints
 
 
 class Account(StrEnum):
@@ -40,6 +42,7 @@ class Account(StrEnum):
     REDEEMED = "redeemed"
     EXPIRED = "expired"
     REVERSED = "reversed"  # taken back by returns
+    ADJUSTED = "adjusted"  # granted or withdrawn by operators
     WRITTEN_OFF = "written-off"  # owed by members and forgiven
     OWED_BETWEEN_MERCHANTS = "owed-between-merchants"  # negative: the issuer's, who owes them
 
@@ -82,6 +85,10 @@ def postings(event: Event) -> list[Posting]:  # noqa: C901, PLR0911, PLR0912  # 
             return _moved(lots, Account.HELD, Account.AVAILABLE)
         case PointsTakenBack():
             return _transfer(Account.REVERSED, _taken_back(event))
+        case PointsGranted(lot=lot, points=points):
+            return _transfer(Account.ADJUSTED, [Posting(Account.AVAILABLE, points, lot)])
+        case PointsWithdrawn(lots=lots):
+            return _transfer(Account.ADJUSTED, _of(lots, Account.AVAILABLE, -1))
         case PointsWrittenOff(points=points):
             return _transfer(Account.WRITTEN_OFF, [Posting(Account.OWED, points)])
         case PointsRepaid(lot=lot, points=points):

@@ -12,11 +12,17 @@ from datetime import datetime
 from uuid import UUID
 
 from services.ledger import history
-from services.ledger.domain.events import LotPoints, Origin, PointsEarned
+from services.ledger.domain.events import (
+    PointsEarned,
+    PointsGranted,
+    PointsWithdrawn,
+)
+from services.ledger.domain.parts import LotPoints, Origin
 from services.ledger.history import Recorded
 from services.ledger.store.lots import StoredLot, load_lots
 from services.ledger.views.purchases import purchase
 from services.ledger.views.statement import Slice, entry
+from services.ledger.writers import by_data
 from services.runtime.clock import rfc3339
 from services.runtime.database import Connection
 from services.runtime.eventlog import EventLog
@@ -63,7 +69,9 @@ def sources(
         lot = stored[part.lot]
         by = earned[lot.position]
         line = share(part, lot, entry_id=by.event_id, is_shown=reader.may_see(lot))
-        if reader.may_see(lot):
+        if reader.may_see(lot) and isinstance(by.event, PointsGranted):
+            line["adjustment"] = adjustment_of(by.event)
+        elif reader.may_see(lot):
             line["rule"] = rule_of(_origin(by))
             at = (lot.lot.merchant, lot.lot.purchase or "")
             if at not in bought:
@@ -88,9 +96,14 @@ def share(
         "expires_at": _end(stored),
         "entry": entry_id,
     }
-    if is_shown:
+    if is_shown and stored.lot.purchase is not None:
         line["purchase"] = stored.lot.purchase
     return line
+
+
+def adjustment_of(event: PointsGranted | PointsWithdrawn) -> dict[str, object]:
+    """What an operator did, why, and with whose key."""
+    return {"id": event.adjustment, "reason": event.reason, "by": by_data(event.by)}
 
 
 def rule_of(origin: Origin) -> dict[str, object]:

@@ -12,7 +12,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from services.ledger.domain.events import Event, PointsEarned, PointsExtended
+from services.ledger.domain.events import (
+    Event,
+    PointsEarned,
+    PointsExtended,
+    PointsGranted,
+)
 from services.ledger.domain.postings import OF_LOTS, Account, postings
 from services.ledger.store.lots import load_lots
 from services.ledger.views import story
@@ -47,13 +52,13 @@ class Past:
 
     def follow(self, event: Event) -> None:
         """Add what an event did."""
-        if isinstance(event, PointsEarned | PointsExtended):
+        if isinstance(event, PointsEarned | PointsGranted | PointsExtended):
             self.ends[event.lot] = event.expires_at
         self._move(event, 1)
 
     def undo(self, event: Event) -> None:
         """Take away what an event did; newest first."""
-        if isinstance(event, PointsEarned):
+        if isinstance(event, PointsEarned | PointsGranted):
             self.ends.pop(event.lot, None)
         if isinstance(event, PointsExtended):
             self.ends[event.lot] = event.was
@@ -92,7 +97,9 @@ def _unwound(connection: Connection, member: str, moment: story.Moment, *, after
     ]
     for event in reversed(uncovered):
         past.undo(event)
-    earned_since = {event.lot for event in uncovered if isinstance(event, PointsEarned)}
+    earned_since = {
+        event.lot for event in uncovered if isinstance(event, PointsEarned | PointsGranted)
+    }
     spent_since = [
         lot
         for (_, _, lot), points in past.points.items()

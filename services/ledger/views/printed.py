@@ -14,7 +14,7 @@ from typing import Any
 Statement = Mapping[str, Any]  # as contracts/answers/statement has it
 
 _COLUMNS = ("at", "known_at", "type", "points", "change", "merchant")
-_NAMES = ("purchase", "return", "redemption", "lot")
+_NAMES = ("purchase", "return", "redemption", "adjustment", "lot")
 _CSV = ("row", "unit", *_COLUMNS, *_NAMES, "expires_at", "balance", "entry")
 _STYLE = """
 body { font: 11pt/1.45 system-ui, sans-serif; color: #000; background: #fff; margin: 2rem auto;
@@ -99,7 +99,7 @@ def _section(statement: Statement, section: Mapping[str, Any]) -> str:
 
 
 def _entry(line: Mapping[str, Any]) -> str:
-    named = ", ".join(f"{name} {escape(str(line[name]))}" for name in _NAMES[:3] if name in line)
+    named = ", ".join(f"{name} {escape(str(line[name]))}" for name in _NAMES[:-1] if name in line)
     where = escape(line["merchant"]) + (f": {named}" if named else "")
     what = escape(line["type"].removeprefix("points.").replace("-", " "))
     return (

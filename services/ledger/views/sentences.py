@@ -6,24 +6,26 @@ from services.ledger.domain.events import (
     CardBlocked,
     CardIssued,
     Event,
-    Origin,
     PointsCaptured,
     PointsCredited,
     PointsEarned,
     PointsExpired,
     PointsExtended,
+    PointsGranted,
     PointsHeld,
     PointsRedeemed,
     PointsReleased,
     PointsRepaid,
     PointsRestored,
     PointsTakenBack,
+    PointsWithdrawn,
     PointsWrittenOff,
     PurchaseClaimed,
     PurchaseRecorded,
     Release,
     ReturnRecorded,
 )
+from services.ledger.domain.parts import Origin
 from services.runtime.clock import rfc3339
 
 
@@ -61,10 +63,23 @@ def sentence(event: Event) -> str:  # noqa: C901, PLR0911 - one for each event
             )
         case PointsExtended(was=was, expires_at=end):
             return f"The lot was to end at {rfc3339(was)}; it ends at {rfc3339(end)}."
+        case PointsGranted() | PointsWithdrawn():
+            return _adjusted(event)
         case PointsRepaid(points=points, unit=unit):
             return f"{points} {unit} of this lot went to what the member owed after a return."
         case PointsExpired(points=points, unit=unit, expired_at=at):
             return f"{points} {unit} were left of the lot when it ended at {rfc3339(at)}."
+
+
+def _adjusted(event: PointsGranted | PointsWithdrawn) -> str:
+    verb, end = "withdrew", ""
+    if isinstance(event, PointsGranted):
+        at = event.expires_at
+        verb, end = "granted", " They never end." if at is None else f" They end at {rfc3339(at)}."
+    return (
+        f"Adjustment {event.adjustment} {verb} {event.points} {event.unit}, by the key "
+        f"{event.by.name or event.by.key}. The reason: {event.reason}.{end}"
+    )
 
 
 def _of_a_hold(event: PointsHeld | PointsCaptured | PointsReleased) -> str:

@@ -6,7 +6,12 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from services.ledger import history
-from services.ledger.domain.events import LotPoints, PointsCaptured, PointsRedeemed, PointsRestored
+from services.ledger.domain.events import (
+    PointsCaptured,
+    PointsRedeemed,
+    PointsRestored,
+)
+from services.ledger.domain.parts import LotPoints
 from services.ledger.history import Recorded
 from services.runtime.clock import rfc3339
 from services.runtime.database import Connection

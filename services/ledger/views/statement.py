@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from services.ledger.domain.events import PointsEarned
+from services.ledger.domain.events import PointsEarned, PointsGranted
 from services.ledger.history import Recorded
 from services.ledger.store.lots import load_lots
 from services.ledger.views import story
@@ -16,8 +16,8 @@ from services.ledger.wire import NAMES
 from services.runtime.clock import rfc3339
 from services.runtime.database import Connection
 
-_EARNED = ["points.earned"]
-_NAMED = ("purchase", "redemption", "hold", "lot")  # what an event may name
+_EARNED = ["points.earned", "points.granted"]
+_NAMED = ("purchase", "redemption", "hold", "adjustment", "lot")  # what an event may name
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class _Left:
 
 def _left_now(connection: Connection, page: Sequence[Recorded]) -> dict[str, _Left]:
     """By lot, what is left of it."""
-    names = [each.event.lot for each in page if isinstance(each.event, PointsEarned)]
+    names = [lot for each in page if (lot := getattr(each.event, "lot", None)) is not None]
     lots = (stored.lot for stored in load_lots(connection, names).values())
     return {
         lot.lot: _Left(lot.expires_at, lot.points_left, lot.points_pending, lot.points_held)
@@ -120,14 +120,14 @@ def entry(recorded: Recorded) -> dict[str, object]:
     named = {name: getattr(event, name, None) for name in _NAMED}
     named["return"] = getattr(event, "return_id", None)
     line |= {name: id_ for name, id_ in named.items() if id_ is not None}
-    if isinstance(event, PointsEarned):
+    if isinstance(event, PointsEarned | PointsGranted):
         line["expires_at"] = None if event.expires_at is None else rfc3339(event.expires_at)
     return line
 
 
 def _lot(recorded: Recorded, left: dict[str, _Left], *, at: datetime) -> dict[str, object]:
     earned = recorded.event
-    assert isinstance(earned, PointsEarned)
+    assert isinstance(earned, PointsEarned | PointsGranted)
     # Of some that nothing was left of, nothing is known.
     lot = left.get(earned.lot) or _Left(earned.expires_at)
     state = lot.state(at=at)
@@ -141,13 +141,22 @@ def _lot(recorded: Recorded, left: dict[str, _Left], *, at: datetime) -> dict[st
         "held": lot.held,
         "state": state,
         "merchant": recorded.merchant,
-        "purchase": earned.purchase,
-        "programme": earned.origin.programme,
-        "version": earned.origin.version,
-        "rule": earned.origin.rule,
-        "earned_at": rfc3339(earned.earned_at),
-        "credit_at": None if earned.credit_at is None else rfc3339(earned.credit_at),
+        **_came_by(earned),
         "expires_at": None if lot.expires_at is None else rfc3339(lot.expires_at),
+    }
+
+
+def _came_by(event: PointsEarned | PointsGranted) -> dict[str, object]:
+    if isinstance(event, PointsGranted):
+        at = rfc3339(event.granted_at)
+        return {"adjustment": event.adjustment, "earned_at": at, "credit_at": None}
+    return {
+        "purchase": event.purchase,
+        "programme": event.origin.programme,
+        "version": event.origin.version,
+        "rule": event.origin.rule,
+        "earned_at": rfc3339(event.earned_at),
+        "credit_at": None if event.credit_at is None else rfc3339(event.credit_at),
     }
 
 

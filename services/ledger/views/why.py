@@ -11,21 +11,22 @@ from services.ledger.domain.events import (
     CardBlocked,
     CardIssued,
     Event,
-    LotPoints,
-    Origin,
     PointsCaptured,
     PointsEarned,
+    PointsGranted,
     PointsHeld,
     PointsRedeemed,
     PointsReleased,
     PointsRestored,
     PointsTakenBack,
+    PointsWithdrawn,
     PurchaseClaimed,
     PurchaseRecorded,
     ReturnRecorded,
 )
+from services.ledger.domain.parts import LotPoints
 from services.ledger.store.lots import load_lots
-from services.ledger.views.genealogy import Reader, rule_of, share, sources
+from services.ledger.views.genealogy import Reader, adjustment_of, rule_of, share, sources
 from services.ledger.views.purchases import purchase
 from services.ledger.views.sentences import sentence
 from services.ledger.views.spending import spending
@@ -58,7 +59,7 @@ def why(
     shard = recorded.shard
     lots = _touched(event)
     paid_for: list[dict[str, object]] = []
-    if isinstance(event, PointsEarned):
+    if isinstance(event, PointsEarned | PointsGranted):
         paid_for, next_ = spending(connection, log, event.lot, after=after, limit=LIST_MAX)
         touched = _own(reader, lots, shard=shard)
     elif getattr(event, "lots", None) is None:
@@ -67,6 +68,8 @@ def why(
         touched, next_ = sources(reader, lots, after=after, limit=LIST_MAX)
     is_shown = merchant in (None, recorded.merchant)
     origin = _origin(connection, log, event, merchant=merchant)
+    if isinstance(event, PointsWithdrawn) and is_shown:
+        origin = {"adjustment": adjustment_of(event)}
     return {
         "entry": entry(recorded),
         "sentence": _sentence(event, origin) if is_shown else _ANOTHERS,
@@ -94,6 +97,8 @@ def _touched(event: Event) -> Sequence[LotPoints]:
             return []
         case PointsRedeemed(lots=lots) | PointsRestored(lots=lots) | PointsTakenBack(lots=lots):
             return lots
+        case PointsWithdrawn(lots=lots):
+            return lots
         case PointsHeld(lots=lots) | PointsCaptured(lots=lots) | PointsReleased(lots=lots):
             return lots
         case _:
@@ -110,17 +115,15 @@ def _origin(
     own = load_lots(connection, [lot])[lot]
     if merchant not in (None, own.lot.merchant):
         return {}
-    origin = getattr(event, "origin", None) or _earned_by(connection, log, own.position)
+    opening = history.decode(log.at(connection, [own.position])[own.position]).event
+    if isinstance(opening, PointsGranted):
+        return {"adjustment": adjustment_of(opening)}
+    assert isinstance(opening, PointsEarned)
     assert own.lot.purchase is not None, "a purchase earned it"
+    origin = getattr(event, "origin", None) or opening.origin
     bought = purchase(connection, log, merchant=own.lot.merchant, purchase_id=own.lot.purchase)
     rule = rule_of(origin)
     return {"rule": rule} if bought is None else {"purchase": bought, "rule": rule}
-
-
-def _earned_by(connection: Connection, log: EventLog, position: int) -> Origin:
-    earned = history.decode(log.at(connection, [position])[position]).event
-    assert isinstance(earned, PointsEarned)
-    return earned.origin
 
 
 def _own(reader: Reader, parts: Sequence[LotPoints], *, shard: int) -> list[dict[str, object]]:

@@ -25,6 +25,7 @@ OPERATIONS = [
     ("PUT", "/v1/holds/{hold_id}"),
     ("PUT", "/v1/holds/{hold_id}/capture"),
     ("PUT", "/v1/holds/{hold_id}/release"),
+    ("PUT", "/v1/adjustments/{adjustment_id}"),
     ("PUT", "/v1/cards/{number}"),
     ("GET", "/v1/cards/{number}"),
     ("GET", "/v1/members/{member}/cards"),

@@ -153,7 +153,12 @@ async def test_a_key_is_shown_once_and_opens_the_doors_of_its_role(ledger: Ledge
 
     assert (made["role"], made["merchant"], made["name"]) == ("till", "grocer", "Till 3")
     whose = answered(await till.http.get("/v1/keys/self"), "answers/principal")
-    assert whose == {"role": "till", "merchant": "grocer", "key_id": made["id"]}
+    assert whose == {
+        "role": "till",
+        "merchant": "grocer",
+        "key_id": made["id"],
+        "name": made["name"],
+    }
     assert (await till.buy()).status_code == 200
     listed = answered(await door.http.get("/v1/keys"), "answers/keys")["items"]
     assert listed == [{name: made[name] for name in made if name != "key"}]
@@ -216,7 +221,7 @@ async def test_a_bad_key_is_not_made(
 async def test_the_operators_own_key_needs_no_table(idle_ledger: Ledger) -> None:
     found = await idle_ledger.door().get("/keys/self")
 
-    assert found == {"role": "operator", "merchant": None, "key_id": "operator"}
+    assert found == {"role": "operator", "merchant": None, "key_id": "operator", "name": None}
 
 
 async def test_the_auditors_reading_tells_how_far_it_is_and_what_it_found(ledger: Ledger) -> None:

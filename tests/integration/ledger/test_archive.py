@@ -148,6 +148,21 @@ def test_the_restored_ledger_knows_whose_is_what(
     assert [found and found.code for found in outcomes] == ["already-claimed", "card-blocked"]
 
 
+def test_a_lot_that_no_purchase_earned_is_restored_too(
+    desk: Desk, database_url: str, other_url: str, tmp_path: Path
+) -> None:
+    granted = {"member": "other", "unit": "points", "points": 9, "direction": "credit"}
+    desk.send(desk.command("adjustment", "a-1", {**granted, "reason": "put right"}))
+
+    run("export", tmp_path / "all", "--database", database_url)
+    run("restore", tmp_path / "all", "--database", other_url)
+
+    with closing(open_database(other_url)) as restored:
+        with desk.database.read() as before, restored.read() as after:
+            assert contents(after) == contents(before)
+        assert verify(restored, progress=lambda *_: None).ok
+
+
 def test_a_log_stays_the_shard_that_it_was(restored: Database) -> None:
     with restored.write() as connection:
         claim(connection, Share(0, 1))

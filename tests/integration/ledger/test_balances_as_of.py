@@ -33,14 +33,14 @@ class OnPaper:
 
     def note(self, name: str, data: dict[str, Any]) -> None:
         match name:
-            case "earned":
+            case "earned" | "granted":
                 self.in_lots[data["lot"]] += data["points"]
                 self.earned.add(data["lot"])
                 if data["expires_at"]:
                     self.ends[data["lot"]] = parse_rfc3339(data["expires_at"])
             case "restored":
                 self.move(data["lots"], 1)
-            case "redeemed":
+            case "redeemed" | "withdrawn":
                 self.move(data["lots"], -1)
             case "taken-back":
                 self.move(data["lots"], -1)

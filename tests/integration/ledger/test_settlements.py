@@ -31,6 +31,8 @@ def by_hand(desk: Desk) -> dict[Key, Counter[str]]:
     for event in sorted(log, key=lambda event: event["position"]):
         data, merchant, month = event["data"], event["merchant"], event["recordedat"][:7]
         match event["type"].split(".")[2]:
+            case "granted":
+                issuers[data["lot"]] = merchant
             case "earned":
                 issuers[data["lot"]] = merchant
                 concerned = min(event["time"][:7], month)

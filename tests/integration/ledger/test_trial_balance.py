@@ -34,7 +34,7 @@ def by_hand(desk: Desk, *, at: datetime, known_at: datetime) -> dict[str, int]:
     return {account: points for account, points in sums.items() if points}
 
 
-def _note(sums: Counter[str], name: str, data: dict[str, Any]) -> None:
+def _note(sums: Counter[str], name: str, data: dict[str, Any]) -> None:  # noqa: C901
     points, owed = data["points"], data.get("owed", 0)
     match name:
         case "earned":
@@ -53,6 +53,12 @@ def _note(sums: Counter[str], name: str, data: dict[str, Any]) -> None:
         case "repaid":
             sums["available"] -= points
             sums["owed"] += points
+        case "granted":
+            sums["available"] += points
+            sums["adjusted"] -= points
+        case "withdrawn":
+            sums["available"] -= points
+            sums["adjusted"] += points
         case "expired":
             sums["available"] -= points
             sums["expired"] += points

@@ -15,24 +15,25 @@ from services.ledger.domain.account import Wallet
 from services.ledger.domain.errors import NotEnoughPoints, PointsSpent, ReversalTooLarge
 from services.ledger.domain.events import (
     Event,
-    LotPoints,
-    Origin,
     PointsCaptured,
     PointsCredited,
     PointsEarned,
     PointsExpired,
     PointsExtended,
+    PointsGranted,
     PointsHeld,
     PointsRedeemed,
     PointsReleased,
     PointsRepaid,
     PointsRestored,
     PointsTakenBack,
+    PointsWithdrawn,
     PointsWrittenOff,
     PurchaseRecorded,
     Release,
 )
 from services.ledger.domain.lot import Lot, opened
+from services.ledger.domain.parts import Actor, LotPoints, Origin
 from services.ledger.domain.postings import OF_LOTS, Account, postings
 from services.ledger.domain.terms import Shortfall, Terms
 
@@ -441,6 +442,24 @@ EVENTS: list[Event] = [
         expires_at=NOW,
         extended_at=NOW,
     ),
+    PointsGranted(
+        adjustment="a-1",
+        lot="granted",
+        unit="points",
+        points=70,
+        reason="the till was down",
+        by=Actor(key="key-1"),
+        granted_at=NOW,
+        expires_at=None,
+    ),
+    PointsWithdrawn(
+        adjustment="a-2",
+        unit="points",
+        lots=(LotPoints("granted", 30),),
+        reason="twice",
+        by=Actor(key="key-1"),
+        withdrawn_at=NOW,
+    ),
 ]
 
 
@@ -456,7 +475,13 @@ def test_points_are_conserved_over_a_members_story() -> None:
             balances[posting.account] += posting.points
 
     earned_points = -balances[Account.ISSUED]
-    gone = (Account.REDEEMED, Account.EXPIRED, Account.REVERSED, Account.WRITTEN_OFF)
+    gone = (
+        Account.REDEEMED,
+        Account.EXPIRED,
+        Account.REVERSED,
+        Account.WRITTEN_OFF,
+        Account.ADJUSTED,
+    )
     of_the_member = (*OF_LOTS, Account.OWED)
     assert earned_points == sum(balances[side] for side in (*of_the_member, *gone))
 

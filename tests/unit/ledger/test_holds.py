@@ -12,7 +12,6 @@ from services.ledger.domain import holds
 from services.ledger.domain.account import Wallet
 from services.ledger.domain.errors import CaptureTooLarge, HoldHasEnded, NotEnoughPoints
 from services.ledger.domain.events import (
-    LotPoints,
     PointsCaptured,
     PointsHeld,
     PointsReleased,
@@ -20,6 +19,7 @@ from services.ledger.domain.events import (
     Release,
 )
 from services.ledger.domain.lot import Lot
+from services.ledger.domain.parts import LotPoints
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)

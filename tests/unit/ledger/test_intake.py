@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from services.ledger.intake import Malformed, Rules, command, key_of, read
+from services.ledger.intake import Malformed, Rules, asked_by, command, key_of, read
 from services.runtime.stream import Record
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -88,3 +89,44 @@ def test_reads_what_it_writes_and_binary_mode_alike() -> None:
     binary = read(Record(0, 0, "m", sent.content, headers, 0), rules=RULES)
 
     assert structured == binary == sent
+
+
+ADJUSTMENT = {"member": "m", "unit": "points", "points": 1, "direction": "credit", "reason": "why"}
+
+
+def test_whose_key_asks_travels_with_the_command_and_is_no_part_of_what_is_asked() -> None:
+    sent = command("grocer", "adjustment", "a-1", ADJUSTMENT, rules=RULES)
+    by_anna = asked_by(sent, "key-1 anna")
+    headers = (
+        ("ce_specversion", b"1.0"),
+        ("ce_type", b"stampbook.adjustment"),
+        ("ce_source", b"grocer"),
+        ("ce_id", b"a-1"),
+        ("ce_actor", b"key-1 anna"),
+    )
+
+    structured = read(Record(0, 0, "m", by_anna.message("m").value, (), 0), rules=RULES)
+    binary = read(Record(0, 0, "m", sent.content, headers, 0), rules=RULES)
+
+    assert structured == binary == by_anna
+    assert by_anna.fingerprint == sent.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("actor", "code"), [(None, "actor-missing"), ("key-1\nanna", "invalid"), ("", "invalid")]
+)
+def test_refuses_an_adjustment_that_is_nobodys(actor: str | None, code: str) -> None:
+    envelope = {
+        "specversion": "1.0",
+        "type": "stampbook.adjustment",
+        "source": "grocer",
+        "id": "a-1",
+        "data": ADJUSTMENT,
+        **({} if actor is None else {"actor": actor}),
+    }
+
+    with pytest.raises(Malformed) as refused:
+        read(Record(0, 0, "m", json.dumps(envelope).encode(), (), 0), rules=RULES)
+
+    assert refused.value.code == code
+    assert asked_by(command("grocer", "purchase", "p", purchase(), rules=RULES), None).actor is None
