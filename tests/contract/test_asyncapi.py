@@ -140,3 +140,21 @@ def test_every_message_is_written_by_somebody(topic: str) -> None:
     }
 
     assert written == set(CHANNELS[topic]["messages"])
+
+
+def test_no_name_stands_twice_in_a_mapping() -> None:
+    """YAML lets the last one count, in silence."""
+    twice: list[str] = []
+
+    def note(node: yaml.Node | None) -> None:
+        if isinstance(node, yaml.MappingNode):
+            names = [str(key.value) for key, _ in node.value]
+            twice.extend(name for name in names if names.count(name) > 1)
+        for child in node.value if isinstance(node, yaml.CollectionNode) else ():
+            for each in child if isinstance(child, tuple) else (child,):
+                note(each)
+
+    text = (CONTRACTS_DIR / "asyncapi.yaml").read_text("utf-8")
+    note(yaml.compose(text, Loader=yaml.SafeLoader))
+
+    assert twice == []
