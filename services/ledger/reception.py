@@ -75,7 +75,7 @@ class Reception:
         self._outcomes = outcomes
         self._recognition = Recognition(database)
         self._recent: dict[bytes, _Recent] = {}
-        self._cards: dict[str, str] = {}  # cards that came in a moment ago, and their members
+        self._cards: dict[str, str] = {}  # cards met lately, and their members: that is for good
 
     def was_accepted(self, key: bytes) -> bool:
         """Whether this command came in here a moment ago."""
@@ -87,7 +87,7 @@ class Reception:
         Raises:
             UnknownCard: the number was never issued.
             BlockedCard: it leads nowhere any more.
-            DatabaseUnavailable: and other commands than purchases cannot do without.
+            DatabaseUnavailable: and the command cannot do without it.
         """
         number = wanted.data.get("card")
         if number is None or wanted.key in self._recent:
@@ -104,7 +104,7 @@ class Reception:
 
         Raises:
             StreamUnavailable: none of them may be on its way; they may all be sent again.
-            DatabaseUnavailable: likewise, and other commands than purchases cannot do without.
+            DatabaseUnavailable: likewise; only purchases whose members are known do without it.
         """
         known = await self._look_up(commands)
         arrivals = [self._arrive(command, known) for command in commands]
@@ -172,9 +172,12 @@ class Reception:
     def _remember_card(self, command: Command) -> None:
         """What names it next goes where it went, and so is decided after it."""
         if command.type == "card":
-            self._cards[command.about] = command.data["member"]
-            if len(self._cards) > _CARDS_MAX:
-                del self._cards[next(iter(self._cards))]
+            self._keep_card(command.about, command.data["member"])
+
+    def _keep_card(self, number: str, member: str) -> None:
+        self._cards[number] = member
+        if len(self._cards) > _CARDS_MAX:
+            del self._cards[next(iter(self._cards))]
 
     def _forget(self, arrivals: Sequence[_Arrival]) -> None:
         for arrival in arrivals:
@@ -184,10 +187,25 @@ class Reception:
                     self._cards.pop(arrival.command.about, None)
 
     async def _look_up(self, commands: Sequence[Command]) -> Known:
-        """What is known; of purchases nothing while the database is down: shops go on selling."""
-        if any(command.type != "purchase" for command in commands):
-            return await self._recognition.look_up(commands, patience_s=_LOOK_UP_S)
+        """What is known; of purchases nothing while the database is down: shops go on selling.
+
+        A purchase by a card that was not met lately has to wait all the same: under whose key it
+        lies decides its order among all that its member does.
+        """
+        can_do_without = all(self._can_do_without(command) for command in commands)
+        patience_s = _SHOPS_WAIT_S if can_do_without else _LOOK_UP_S
         try:
-            return await self._recognition.look_up(commands, patience_s=_SHOPS_WAIT_S)
+            known = await self._recognition.look_up(commands, patience_s=patience_s)
         except DatabaseUnavailable:
+            if not can_do_without:
+                raise
             return Known()
+        for number, card in known.cards.items():
+            if card is not None:
+                self._keep_card(number, card.member)
+        return known
+
+    def _can_do_without(self, command: Command) -> bool:
+        """Whether it can be taken in while the database is away."""
+        number = command.data.get("card")
+        return command.type == "purchase" and (number is None or number in self._cards)

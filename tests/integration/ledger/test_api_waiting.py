@@ -195,3 +195,20 @@ async def key_of_the_only_outcome(ledger: Ledger) -> tuple[bytes, Outcome]:
     with ledger.database.read() as connection:
         [(key, *rest)] = connection.rows("SELECT command, fingerprint, outcome FROM outcomes")
     return bytes(key), Outcome(*rest)
+
+
+async def test_a_card_met_lately_goes_on_buying_while_the_database_is_away(
+    shop: Ledger, outage: Outage
+) -> None:
+    door = shop.door()
+    with shop.deciding():
+        await door.put("/cards/77", {"member": "1130"}, wait_s=10)
+    forgetful = shop.door(app=shop.fresh_app())
+    outage.is_on = True
+
+    met = await door.put("/purchases/p-1", a_purchase(member=None, card="77"), wait_s=0)
+    # Whose order it belongs into decides the key that it lies under: better late than astray.
+    unmet = await forgetful.put("/purchases/p-2", a_purchase(member=None, card="77"), wait_s=0)
+    paid = await forgetful.put("/purchases/p-3", a_purchase(), wait_s=0)
+
+    assert (met.status_code, unmet.status_code, paid.status_code) == (202, 503, 202)
