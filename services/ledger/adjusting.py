@@ -12,7 +12,6 @@ from services.ledger.domain.events import (
     PointsGranted,
 )
 from services.ledger.domain.parts import Actor
-from services.ledger.holding import wallet
 from services.ledger.intake import Command
 from services.ledger.store.outcomes import Outcome
 from services.ledger.wire import Story
@@ -46,7 +45,7 @@ def _granted(books: Books, command: Command) -> list[Event]:
 def _taken(books: Books, command: Command) -> list[Event]:
     data = command.data
     withdrawn = adjustments.withdraw(
-        wallet(books, data["member"], data["unit"], data["points"]),
+        books.wallet(data["member"], data["unit"], data["points"]),
         adjustment=command.id,
         points=data["points"],
         reason=data["reason"],

@@ -25,7 +25,7 @@ from services.ledger.domain.events import (
     PointsRedeemed,
     PurchaseRecorded,
 )
-from services.ledger.holding import story_like, wallet
+from services.ledger.holding import story_like
 from services.ledger.intake import Command, key_of
 from services.ledger.returns import decide_waiting, lapse, purchase_key, record_return
 from services.ledger.store.lots import StoredLot
@@ -99,7 +99,7 @@ def _record_purchase(books: Books, command: Command) -> Outcome:
 def _redeem(books: Books, command: Command) -> Outcome:
     data = command.data
     event = account.redeem(
-        wallet(books, data["member"], data["unit"], data["points"]),
+        books.wallet(data["member"], data["unit"], data["points"]),
         redemption=command.id,
         points=data["points"],
         merchant=command.merchant,

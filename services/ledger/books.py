@@ -15,6 +15,7 @@ from services.ledger.belongings import Belongings
 from services.ledger.cache import Cache
 from services.ledger.changes import Changes
 from services.ledger.domain import postings as sides
+from services.ledger.domain.account import Wallet
 from services.ledger.domain.events import (
     Event,
     PointsExtended,
@@ -99,6 +100,14 @@ class Books:
     def points_owed(self, member: str, unit: str) -> int:
         """What a member has to repay."""
         return self.account(wire.stream_of(member)).owed.get(unit, 0)
+
+    def wallet(self, member: str, unit: str, points: int) -> Wallet:
+        """What a member has at hand: enough for so many points, or all there is."""
+        return Wallet(
+            unit=unit,
+            lots=self.lots.spendable(member, unit, points),
+            points_owed=self.points_owed(member, unit),
+        )
 
     def event_at(self, position: int) -> history.Recorded:
         """An event of the log, or one that this batch has written."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from services.ledger.books import Books
 from services.ledger.domain import holds
-from services.ledger.domain.account import Wallet
 from services.ledger.domain.errors import (
     HoldHasEnded,
     HoldIsCaptured,
@@ -25,7 +24,7 @@ def hold(books: Books, command: Command) -> Outcome:
     """Set points aside."""
     data = command.data
     event = holds.hold(
-        wallet(books, data["member"], data["unit"], data["points"]),
+        books.wallet(data["member"], data["unit"], data["points"]),
         hold=command.id,
         points=data["points"],
         merchant=command.source,
@@ -64,15 +63,6 @@ def end(books: Books, command: Command) -> Outcome:
         raise NothingToDo(f"hold {id_} is not open, or has time left")
     _, recorded, held = _open_hold(books, merchant, id_)
     return _release(books, command, found, (recorded, held), Release.EXPIRED)
-
-
-def wallet(books: Books, member: str, unit: str, points: int) -> Wallet:
-    """What a member has at hand: enough for so many points, or all there is."""
-    return Wallet(
-        unit=unit,
-        lots=books.lots.spendable(member, unit, points),
-        points_owed=books.points_owed(member, unit),
-    )
 
 
 def story_like(recorded: Recorded, command: Command) -> Story:
